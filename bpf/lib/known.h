@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Which tuples the kernel may know.
+ *
+ * `known` is a Bloom filter whose bits of one tuple share a 64-bit word: a miss proves
+ * that no socket has the tuple, so a flood from random sources costs one load. A hit on
+ * a SYN is settled by the real lookup; on an ACK it passes, for that is established
+ * traffic, unless `handed` says that this tuple is special:
+ *
+ *   HANDED   its cookie was just validated; the socket is being made. For
+ *            SW_HANDED_FRESH_MS whatever follows passes (data in the same batch), then
+ *            one lookup settles it.
+ *   REOPENED the filter knew it but no socket had it, so its SYN was answered with a
+ *            cookie: the ACK must bring that cookie (port reuse after a close).
+ *
+ * A `handed` word: | 63 tag 24 | 23 state 22 | 21 milliseconds 0 |; 0 is empty.
+ */
+#ifndef SYNWARD_BPF_KNOWN_H
+#define SYNWARD_BPF_KNOWN_H
+
+#include "maps.h"
+
+#define SW_HANDED_FRESH_MS 100 /* below every stack's shortest retransmission time */
+
+#define SW_HANDED_TAG	(~0ULL << 24)
+#define SW_HANDED_STATE (3ULL << 22)
+#define SW_HANDED_MS	((1ULL << 22) - 1)
+
+enum sw_handed {
+	SW_HANDED_NONE = 0,
+	SW_HANDED,
+	SW_REOPENED,
+};
+
+static __always_inline __u64 sw_known_bits(__u64 hash)
+{
+	return 1ULL << (hash >> 18 & 63) | 1ULL << (hash >> 24 & 63) | 1ULL << (hash >> 30 & 63);
+}
+
+static __always_inline __u64 *sw_known_word(__u64 hash, __u32 generation)
+{
+	__u32 at = (hash & (SW_KNOWN_WORDS - 1)) | (generation & 1) * SW_KNOWN_WORDS;
+
+	return bpf_map_lookup_elem(&known, &at);
+}
+
+static __always_inline bool sw_known_maybe(__u64 hash)
+{
+	struct sw_walk_slot *slot = SW_THE(walk);
+	__u64 bits = sw_known_bits(hash);
+	__u64 *word;
+
+	if (!slot)
+		return true;
+	word = sw_known_word(hash, slot->walk.current);
+	return !word || (*word & bits) == bits;
+}
+
+static __always_inline void sw_known_mark(__u64 hash, __u32 generation)
+{
+	__u64 *word = sw_known_word(hash, generation);
+	__u64 bits = sw_known_bits(hash);
+
+	if (word && (*word & bits) != bits)
+		__sync_fetch_and_or(word, bits);
+}
+
+/* To both generations while one is built: its walk may be past that bucket already. */
+static __always_inline void sw_known_add(__u64 hash)
+{
+	struct sw_walk_slot *slot = SW_THE(walk);
+
+	if (!slot)
+		return;
+	sw_known_mark(hash, slot->walk.current);
+	if (slot->walk.building)
+		sw_known_mark(hash, slot->walk.current ^ 1);
+}
+
+static __always_inline __u64 *sw_handed_word(__u64 hash)
+{
+	__u32 at = hash >> 48 & (SW_HANDED_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&handed, &at);
+}
+
+static __always_inline void sw_handed_set(__u64 hash, enum sw_handed state, __u32 now_ms)
+{
+	__u64 *word = sw_handed_word(hash);
+
+	if (word)
+		*word = hash << 24 | (__u64)state << 22 | (now_ms & SW_HANDED_MS);
+}
+
+/* ret_fresh: less than SW_HANDED_FRESH_MS ago. */
+static __always_inline enum sw_handed sw_handed_get(__u64 hash, __u32 now_ms, bool *ret_fresh)
+{
+	__u64 *slot = sw_handed_word(hash);
+	__u64 word = slot ? *slot : 0;
+
+	*ret_fresh = false;
+	if (!word || (word ^ hash << 24) & SW_HANDED_TAG)
+		return SW_HANDED_NONE;
+	*ret_fresh = ((now_ms - word) & SW_HANDED_MS) < SW_HANDED_FRESH_MS;
+	return (word & SW_HANDED_STATE) >> 22;
+}
+
+/* Once its socket is seen, a tuple is like any other. */
+static __always_inline void sw_handed_forget(__u64 hash)
+{
+	__u64 *word = sw_handed_word(hash);
+
+	if (word)
+		*word = 0;
+}
+
+#endif

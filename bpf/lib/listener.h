@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the kernel would answer for (address, port): read from the listening socket, its
+ * namespace and the interface, cached for each CPU, read again after SW_LISTENER_FRESH_NS.
+ */
+#ifndef SYNWARD_BPF_LISTENER_H
+#define SYNWARD_BPF_LISTENER_H
+
+#include "socket.h"
+#include "../../headers/window.h"
+
+#define SW_LISTENER_FRESH_NS 250000000ULL
+#define SW_FULL_FRESH_NS     4000000ULL /* a full accept queue may drain at once */
+
+#define SW_ADDRESS_STEPS 16384 /* addresses and interfaces looked at for one address */
+#define SW_IFA_TENTATIVE 0x40  /* IFA_F_TENTATIVE: duplicate detection is not over */
+
+#define SW_PMTUDISC_WANT 1
+#define SW_PMTUDISC_DO	 2
+
+#define SW_SOCK_RCVBUF_LOCK 2
+
+/* A walk over the addresses of all interfaces of a namespace, one address a step. */
+struct sw_address_walk {
+	struct net_device *dev;
+	struct in_ifaddr *ifa;	   /* next IPv4 address of dev */
+	struct list_head *ifa6;	   /* next IPv6 address of dev ... */
+	struct list_head *ifa6_end; /* ... up to its list head */
+	struct list_head *devs_end; /* head of the list of interfaces */
+	__u64 addr_hi, addr_lo;
+	__u8 family_v6;
+	__u8 found;
+};
+
+static __always_inline void sw_address_walk_dev(struct sw_address_walk *w, struct net_device *dev)
+{
+	w->dev = dev;
+	w->ifa = NULL;
+	w->ifa6 = w->ifa6_end = NULL;
+	if (w->family_v6) {
+		struct inet6_dev *idev = BPF_CORE_READ(dev, ip6_ptr);
+
+		if (idev) {
+			w->ifa6_end = (void *)idev + bpf_core_field_offset(struct inet6_dev, addr_list);
+			w->ifa6 = BPF_CORE_READ(idev, addr_list.next);
+		}
+	} else {
+		struct in_device *idev = BPF_CORE_READ(dev, ip_ptr);
+
+		if (idev)
+			w->ifa = BPF_CORE_READ(idev, ifa_list);
+	}
+}
+
+/* BPF_CORE_READ() wants its first pointer in a variable, not in a struct of ours. */
+static __always_inline bool sw_address_step_v4(struct sw_address_walk *w, struct in_ifaddr *ifa)
+{
+	w->ifa = BPF_CORE_READ(ifa, ifa_next);
+	return BPF_CORE_READ(ifa, ifa_local) == (__u32)w->addr_lo;
+}
+
+static __always_inline bool sw_address_step_v6(struct sw_address_walk *w, struct list_head *entry)
+{
+	struct inet6_ifaddr *ifa = (void *)entry - bpf_core_field_offset(struct inet6_ifaddr, if_list);
+	__u64 addr[2] = {};
+
+	w->ifa6 = BPF_CORE_READ(entry, next);
+	if (!w->ifa6)
+		w->ifa6 = w->ifa6_end;
+	bpf_core_read(addr, sizeof(addr), &ifa->addr);
+	return addr[0] == w->addr_hi && addr[1] == w->addr_lo &&
+	       !(BPF_CORE_READ(ifa, flags) & SW_IFA_TENTATIVE);
+}
+
+static __always_inline struct list_head *sw_next_dev(struct net_device *dev)
+{
+	return BPF_CORE_READ(dev, dev_list.next);
+}
+
+static long sw_address_step(__u32 step, void *arg)
+{
+	struct sw_address_walk *w = arg;
+	struct list_head *next;
+
+	if (w->ifa) {
+		w->found = sw_address_step_v4(w, w->ifa);
+		return w->found;
+	}
+	if (w->ifa6 != w->ifa6_end) {
+		w->found = sw_address_step_v6(w, w->ifa6);
+		return w->found;
+	}
+	next = sw_next_dev(w->dev);
+	if (!next || next == w->devs_end)
+		return 1;
+	sw_address_walk_dev(w, (void *)next - bpf_core_field_offset(struct net_device, dev_list));
+	return 0;
+}
+
+/* True if an interface of that namespace has the address. */
+static __always_inline bool sw_address_is_local(struct net *net, const struct sw_tuple *t)
+{
+	struct sw_address_walk w = {
+		.addr_hi = t->daddr_hi,
+		.addr_lo = t->daddr_lo,
+		.family_v6 = t->family_v6,
+	};
+	struct list_head *first;
+
+	w.devs_end = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
+	first = BPF_CORE_READ(net, dev_base_head.next);
+	sw_address_walk_dev(&w, (void *)first - bpf_core_field_offset(struct net_device, dev_list));
+	bpf_loop(SW_ADDRESS_STEPS, sw_address_step, &w, 0);
+	return w.found;
+}
+
+static __always_inline __u16 sw_our_mss(struct net_device *dev, const struct tcp_sock *tp, int v6)
+{
+	__u32 mtu = BPF_CORE_READ(dev, mtu), mss, user_mss;
+
+	if (v6) {
+		__u32 mtu6 = BPF_CORE_READ(dev, ip6_ptr, cnf.mtu6);
+
+		if (mtu6 && mtu6 < mtu)
+			mtu = mtu6;
+		mss = mtu - sizeof(struct ipv6hdr) - sizeof(struct tcphdr);
+		if (mss < 1220) /* net.ipv6.route.min_adv_mss */
+			mss = 1220;
+	} else {
+		mss = mtu - sizeof(struct iphdr) - sizeof(struct tcphdr);
+		if (mss < 256) /* net.ipv4.route.min_adv_mss */
+			mss = 256;
+	}
+	if (mss > 65495)
+		mss = 65495;
+	user_mss = tp->rx_opt.user_mss; /* TCP_MAXSEG */
+	return user_mss && user_mss < mss ? user_mss : mss;
+}
+
+static __always_inline void sw_listener_window(struct sw_listener *l, const struct tcp_sock *tp,
+					       struct net *net, const struct sw_config *cfg)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	__u32 rmem = (__u32)BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
+	struct sw_window_in in = {
+		.full_space = sw_full_space((__u32)sk->sk_rcvbuf, tp->scaling_ratio),
+		.clamp = tp->window_clamp,
+		.rmem_max = rmem > cfg->rmem_max ? rmem : cfg->rmem_max,
+		.rcvbuf_locked = !!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SW_SOCK_RCVBUF_LOCK),
+		.signed_windows = BPF_CORE_READ(net, ipv4.sysctl_tcp_workaround_signed_windows),
+	};
+
+	l->window[0] = sw_initial_window(&in, l->mss);
+	l->window[1] = sw_initial_window(&in, l->mss - 12);
+	l->wscale = sw_initial_wscale(&in);
+}
+
+static __always_inline bool sw_listener_signed(const struct tcp_sock *tp)
+{
+	if (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info)
+		return true;
+	return bpf_core_field_exists(tp->ao_info) && tp->ao_info;
+}
+
+/* Fills all but the key of *l from a listening socket. */
+static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_listener *l,
+					     const struct tcp_sock *tp, const struct sw_config *cfg,
+					     const struct sw_tuple *t)
+{
+	const struct inet_sock *inet = &tp->inet_conn.icsk_inet;
+	const struct sock *sk = &inet->sk;
+	struct net *net = sk->__sk_common.skc_net.net;
+	struct xdp_buff *xdp = bpf_cast_to_kern_ctx(ctx);
+	struct net_device *dev = xdp->rxq->dev;
+	__s16 hops;
+
+	/* What the hand-over needs: without net.ipv4.tcp_syncookies it is refused. */
+	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) || tp->is_mptcp)
+		return;
+	if (!sw_address_is_local(net, t))
+		return;
+
+	l->state = sk->sk_ack_backlog > sk->sk_max_ack_backlog ? SW_LISTENER_FULL : SW_LISTENER_OPEN;
+	if (l->state == SW_LISTENER_FULL)
+		l->fresh_until_ns += SW_FULL_FRESH_NS - SW_LISTENER_FRESH_NS;
+
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_sack))
+		l->flags |= SW_LF_SACK;
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_timestamps))
+		l->flags |= SW_LF_TSTAMP;
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_window_scaling))
+		l->flags |= SW_LF_WSCALE;
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_ecn))
+		l->flags |= SW_LF_ECN;
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_reflect_tos))
+		l->flags |= SW_LF_REFLECT_TOS;
+	if (sw_listener_signed(tp))
+		l->flags |= SW_LF_SIGNED;
+
+	if (t->family_v6) {
+		hops = BPF_CORE_READ(inet, pinet6, hop_limit);
+		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(dev, ip6_ptr, cnf.hop_limit);
+		l->tos = BPF_CORE_READ(inet, pinet6, tclass);
+	} else {
+		hops = inet->uc_ttl;
+		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(net, ipv4.sysctl_ip_default_ttl);
+		l->tos = inet->tos;
+		if (inet->pmtudisc == SW_PMTUDISC_WANT || inet->pmtudisc == SW_PMTUDISC_DO)
+			l->flags |= SW_LF_DF;
+	}
+	l->mss = sw_our_mss(dev, tp, t->family_v6);
+	sw_listener_window(l, tp, net, cfg);
+}
+
+/* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
+__noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
+				       struct sw_listener *l, __u64 now_ns)
+{
+	struct sw_config *cfg = SW_THE(config);
+	struct bpf_sock_tuple tuple = {};
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	__u32 length;
+
+	if (!cfg || !t || !l)
+		return 0;
+	*l = (struct sw_listener){
+		.addr_hi = t->daddr_hi,
+		.addr_lo = t->daddr_lo,
+		.port = t->dport,
+		.generation = cfg->generation,
+		.fresh_until_ns = now_ns + SW_LISTENER_FRESH_NS,
+	};
+	if (!(cfg->port[t->dport / 64] >> (t->dport & 63) & 1))
+		return 0;
+
+	sw_count_event(SW_EV_LISTENER_READ);
+	/* No connection has source port 0: this finds the listener, never a connection. */
+	length = sw_sock_tuple(t, 0, &tuple);
+	if (length == sizeof(tuple.ipv6))
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return 0;
+	if (sk->state == SW_TCP_LISTEN) {
+		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+		if (tp)
+			sw_listener_fill(ctx, l, tp, cfg, t);
+	}
+	bpf_sk_release(sk);
+	return 0;
+}
+
+/* The cached listener of the packet's destination, read afresh if stale; NULL never, in practice. */
+static __always_inline struct sw_listener *sw_listener_find(struct xdp_md *ctx,
+							    const struct sw_tuple *t, __u64 seed,
+							    __u64 now_ns)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u64 place = sw_mix(seed ^ t->daddr_hi ^ t->daddr_lo, t->dport);
+	__u32 at = cpu * SW_LISTENER_SLOTS + (__u32)(place & (SW_LISTENER_SLOTS - 1));
+	struct sw_listener *l = bpf_map_lookup_elem(&listeners, &at);
+	struct sw_config *cfg = SW_THE(config);
+
+	if (!l || !cfg)
+		return NULL;
+	if (l->addr_lo != t->daddr_lo || l->addr_hi != t->daddr_hi || l->port != t->dport ||
+	    l->generation != cfg->generation || now_ns > l->fresh_until_ns)
+		sw_listener_read(ctx, t, l, now_ns);
+	return l;
+}
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* From bytes to a TCP segment: Ethernet, up to two tags, IPv4 or IPv6, TCP's fixed header. */
+#ifndef SYNWARD_BPF_PACKET_H
+#define SYNWARD_BPF_PACKET_H
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+
+#include "maps.h"
+#include "../../headers/tcpopts.h"
+#include "../../headers/tuple.h"
+
+struct sw_vlan {
+	__be16 tci, proto;
+};
+
+#define SW_VLAN_TAGS	   2
+#define SW_IPV6_EXTENSIONS 6   /* headers walked; more: left to the kernel */
+#define SW_IPV6_LENGTH_MAX 1024 /* bytes of them, the fixed header included */
+#define SW_L4_OFFSET_MASK  0x7ff
+#define SW_IP_MF	   0x2000
+#define SW_IP_OFFSET	   0x1fff
+
+/* TCP flags, as the 14th byte of the header holds them. */
+#define SW_FIN 0x01
+#define SW_SYN 0x02
+#define SW_RST 0x04
+#define SW_PSH 0x08
+#define SW_ACK 0x10
+#define SW_URG 0x20
+#define SW_ECE 0x40
+#define SW_CWR 0x80
+
+struct sw_packet {
+	struct sw_tuple tuple;
+	__u64 hash;	 /* sw_tuple_hash() */
+	__u32 seq, ack;	 /* host order */
+	__u16 l3_offset; /* of the IP header, bytes from the frame's start */
+	__u16 l4_offset; /* of the TCP header */
+	__u16 l4_length; /* TCP header and data, by the IP header */
+	__u8 flags;	 /* SW_FIN ... SW_CWR */
+	__u8 header_length; /* TCP, bytes */
+	__u8 tos;	 /* traffic class */
+	__u8 first_fragment;
+	__u8 ip_options; /* IPv4 header longer than 20 bytes */
+	__u8 nonce_flag; /* RFC 3540 NS, now AccECN's AE */
+};
+
+enum sw_parse {
+	SW_PARSE_TCP,
+	SW_PARSE_OTHER,
+	SW_PARSE_LATER_FRAGMENT,
+	SW_PARSE_TRUNCATED,
+};
+
+struct sw_cursor {
+	void *pos, *end;
+};
+
+#define sw_pull(cur, type)                                     \
+	({                                                     \
+		type *at_ = (cur)->pos;                        \
+		if ((void *)(at_ + 1) > (cur)->end)            \
+			at_ = NULL;                            \
+		else                                           \
+			(cur)->pos = at_ + 1;                  \
+		at_;                                           \
+	})
+
+static __always_inline enum sw_parse sw_parse_ipv4(struct sw_cursor *cur, struct sw_packet *pkt)
+{
+	struct iphdr *ip = sw_pull(cur, struct iphdr);
+	__u32 length;
+
+	if (!ip)
+		return SW_PARSE_TRUNCATED;
+	if (ip->protocol != IPPROTO_TCP || ip->version != 4)
+		return SW_PARSE_OTHER;
+	if (ip->frag_off & bpf_htons(SW_IP_OFFSET))
+		return SW_PARSE_LATER_FRAGMENT;
+	pkt->first_fragment = !!(ip->frag_off & bpf_htons(SW_IP_MF));
+
+	length = ip->ihl * 4;
+	if (length < sizeof(*ip))
+		return SW_PARSE_TRUNCATED;
+	pkt->ip_options = length > sizeof(*ip);
+	cur->pos = (void *)ip + length;
+	pkt->l4_offset = pkt->l3_offset + length;
+	pkt->l4_length = bpf_ntohs(ip->tot_len) - length;
+	pkt->tos = ip->tos;
+	pkt->tuple.family_v6 = 0;
+	pkt->tuple.saddr_hi = 0;
+	pkt->tuple.daddr_hi = 0;
+	pkt->tuple.saddr_lo = ip->saddr;
+	pkt->tuple.daddr_lo = ip->daddr;
+	return SW_PARSE_TCP;
+}
+
+struct sw_ipv6_extension {
+	__u8 next, length; /* length: in 8 bytes, the first not counted */
+	__u8 type, segments_left;
+	__u32 rest;
+};
+
+struct sw_ipv6_fragment {
+	__u8 next, reserved;
+	__be16 offset_more;
+	__be32 id;
+};
+
+static __always_inline enum sw_parse sw_parse_ipv6(struct sw_cursor *cur, struct sw_packet *pkt)
+{
+	struct ipv6hdr *ip6 = sw_pull(cur, struct ipv6hdr);
+	__u32 walked = sizeof(*ip6);
+	__u8 next;
+	int i;
+
+	if (!ip6)
+		return SW_PARSE_TRUNCATED;
+	if (ip6->version != 6)
+		return SW_PARSE_OTHER;
+	next = ip6->nexthdr;
+
+	for (i = 0; next != IPPROTO_TCP && i < SW_IPV6_EXTENSIONS; i++) {
+		struct sw_ipv6_extension *ext;
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING &&
+		    next != IPPROTO_DSTOPTS && next != IPPROTO_FRAGMENT)
+			return SW_PARSE_OTHER;
+		ext = sw_pull(cur, struct sw_ipv6_extension);
+		if (!ext)
+			return SW_PARSE_TRUNCATED;
+		if (next == IPPROTO_FRAGMENT) {
+			struct sw_ipv6_fragment *frag = (void *)ext;
+
+			if (frag->offset_more & bpf_htons(0xfff8))
+				return SW_PARSE_LATER_FRAGMENT;
+			/* RFC 6946: offset 0 and no more to come is a whole packet. */
+			pkt->first_fragment = frag->offset_more & bpf_htons(1);
+			walked += sizeof(*frag);
+		} else {
+			/* Segments left: the final destination is another address. */
+			if (next == IPPROTO_ROUTING && ext->segments_left)
+				return SW_PARSE_OTHER;
+			walked += 8 + ext->length * 8;
+			cur->pos = (void *)ext + 8 + ext->length * 8;
+		}
+		next = ext->next;
+	}
+	if (next != IPPROTO_TCP || walked > SW_IPV6_LENGTH_MAX)
+		return SW_PARSE_OTHER;
+
+	pkt->l4_offset = pkt->l3_offset + walked;
+	pkt->l4_length = sizeof(*ip6) + bpf_ntohs(ip6->payload_len) - walked;
+	pkt->tos = (__u8)(bpf_ntohs(*(__be16 *)ip6) >> 4);
+	pkt->tuple.family_v6 = 1;
+	__builtin_memcpy(&pkt->tuple.saddr_hi, &ip6->saddr, 16);
+	__builtin_memcpy(&pkt->tuple.daddr_hi, &ip6->daddr, 16);
+	return SW_PARSE_TCP;
+}
+
+/* Fills all of *pkt but its hash if the frame is a TCP segment (or its first fragment). */
+static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_packet *pkt)
+{
+	struct sw_cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	struct ethhdr *eth = sw_pull(&cur, struct ethhdr);
+	enum sw_parse parsed;
+	struct tcphdr *tcp;
+	__be16 proto;
+	int i;
+
+	if (!eth)
+		return SW_PARSE_TRUNCATED;
+	proto = eth->h_proto;
+	pkt->l3_offset = sizeof(*eth);
+#pragma unroll
+	for (i = 0; i < SW_VLAN_TAGS; i++) {
+		struct sw_vlan *tag;
+
+		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+			break;
+		tag = sw_pull(&cur, struct sw_vlan);
+		if (!tag)
+			return SW_PARSE_TRUNCATED;
+		proto = tag->proto;
+		pkt->l3_offset += sizeof(*tag);
+	}
+
+	pkt->first_fragment = 0;
+	pkt->ip_options = 0;
+	if (proto == bpf_htons(ETH_P_IP))
+		parsed = sw_parse_ipv4(&cur, pkt);
+	else if (proto == bpf_htons(ETH_P_IPV6))
+		parsed = sw_parse_ipv6(&cur, pkt);
+	else
+		return SW_PARSE_OTHER;
+	if (parsed != SW_PARSE_TCP)
+		return parsed;
+
+	tcp = sw_pull(&cur, struct tcphdr);
+	if (!tcp)
+		return SW_PARSE_TRUNCATED;
+	pkt->tuple.sport = bpf_ntohs(tcp->source);
+	pkt->tuple.dport = bpf_ntohs(tcp->dest);
+	pkt->seq = bpf_ntohl(tcp->seq);
+	pkt->ack = bpf_ntohl(tcp->ack_seq);
+	pkt->flags = ((__u8 *)tcp)[13];
+	pkt->header_length = ((__u8 *)tcp)[12] >> 4 << 2;
+	pkt->nonce_flag = ((__u8 *)tcp)[12] & 1;
+	return SW_PARSE_TCP;
+}
+
+/* The TCP header. The mask changes nothing; the verifier wants offsets well below 64 KiB. */
+static __always_inline void *sw_l4(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	return (void *)(long)ctx->data + (pkt->l4_offset & SW_L4_OFFSET_MASK);
+}
+
+static __always_inline void *sw_l3(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	return (void *)(long)ctx->data + (pkt->l3_offset & 31);
+}
+
+/*
+ * Copies the segment's options, 4 bytes at a time, into buf and returns how many bytes
+ * there are; the data offset may promise more than the frame holds, those stay unread.
+ */
+static __always_inline __u32 sw_copy_options(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     struct sw_optbuf *buf)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u32 length = pkt->header_length - (__u32)sizeof(struct tcphdr);
+	__u32 *from = sw_l4(ctx, pkt) + sizeof(struct tcphdr);
+	__u32 *to = (__u32 *)buf->byte;
+	int i;
+
+	if (pkt->header_length < sizeof(struct tcphdr))
+		return 0;
+#pragma unroll
+	for (i = 0; i < SW_TCPOPT_MAX / 4; i++) {
+		if (i * 4U >= length)
+			break;
+		if ((void *)(from + i + 1) > end)
+			return i * 4;
+		to[i] = from[i];
+	}
+	return length;
+}
+
+static long sw_options_step(__u32 step, void *arg)
+{
+	return sw_optread_step(arg);
+}
+
+/* The segment's options. A loop by helper: unrolled, the verifier runs out of instructions. */
+__noinline int sw_options(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
+{
+	struct sw_local *mine = SW_THE(local);
+	struct sw_optread read;
+
+	if (!mine || !pkt || !ret)
+		return 0;
+	sw_optread_start(&read, &mine->optbuf, sw_copy_options(ctx, pkt, &mine->optbuf));
+	bpf_loop(SW_TCPOPT_MAX, sw_options_step, &read, 0);
+	*ret = read.opts;
+	return 0;
+}
+
+#endif

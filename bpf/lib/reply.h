@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* A SYN checked, and turned in place into its SYN-ACK. */
+#ifndef SYNWARD_BPF_REPLY_H
+#define SYNWARD_BPF_REPLY_H
+
+#include "packet.h"
+#include "../../headers/checksum.h"
+#include "../../headers/cookie.h"
+
+#define SW_FRAME_MIN 60 /* bytes, Ethernet without its checksum */
+#define SW_SYN_WORDS 375 /* 32-bit words of a SYN with data that are summed: 1500 bytes */
+
+/* RFC 1122 3.2.1.3, RFC 4291 2.5: a source or destination no SYN-ACK may go to or come from. */
+static __always_inline bool sw_address_unanswerable(const struct sw_packet *pkt)
+{
+	const struct sw_tuple *t = &pkt->tuple;
+
+	if (t->saddr_lo == t->daddr_lo && t->saddr_hi == t->daddr_hi)
+		return true;
+	if (t->family_v6) {
+		if (!t->saddr_hi && (!t->saddr_lo || t->saddr_lo == bpf_cpu_to_be64(1)))
+			return true;
+		return (t->saddr_hi & 0xff) == 0xff || (t->daddr_hi & 0xff) == 0xff;
+	} else {
+		__u8 first = t->saddr_lo & 0xff, to = t->daddr_lo & 0xff;
+
+		/* 0/8, 127/8, 224/4 and up, the limited broadcast among them */
+		return first == 0 || first == 127 || first >= 224 || to == 0 || to >= 224;
+	}
+}
+
+struct sw_sum_walk {
+	struct xdp_md *ctx;
+	__u64 sum;
+	__u32 at, end; /* bytes from the frame's start */
+};
+
+/* Sums 4 bytes of a SYN's data, wherever the driver put them. */
+static long sw_sum_word(__u32 step, void *arg)
+{
+	struct sw_sum_walk *w = arg;
+	__u32 word = 0, left = w->end - w->at;
+
+	if (w->at >= w->end)
+		return 1;
+	if (left >= 4)
+		bpf_xdp_load_bytes(w->ctx, w->at, &word, 4);
+	else if (left == 3)
+		bpf_xdp_load_bytes(w->ctx, w->at, &word, 3);
+	else if (left == 2)
+		bpf_xdp_load_bytes(w->ctx, w->at, &word, 2);
+	else
+		bpf_xdp_load_bytes(w->ctx, w->at, &word, 1);
+	w->sum += word;
+	w->at += 4;
+	return 0;
+}
+
+__noinline __u64 sw_sum_data(struct xdp_md *ctx, __u32 at, __u32 end)
+{
+	struct sw_sum_walk w = { .ctx = ctx, .at = at, .end = end };
+
+	bpf_loop(65536 / 4, sw_sum_word, &w, 0);
+	return w.sum;
+}
+
+/*
+ * True if IP's and TCP's checksums are right. A TCP checksum that is just the sum of the
+ * pseudo-header is the unfinished one of a frame no wire has seen (CHECKSUM_PARTIAL of
+ * veth and virtio) and counts as right.
+ */
+static __always_inline bool sw_checksums_right(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	void *end = (void *)(long)ctx->data_end;
+	const struct sw_tuple *t = &pkt->tuple;
+	__u32 *word = sw_l4(ctx, pkt);
+	struct tcphdr *tcp = (void *)word;
+	__u64 sum = 0, pseudo;
+	int i;
+
+	if (!t->family_v6) {
+		struct iphdr *ip = sw_l3(ctx, pkt);
+		__u32 *w = (void *)ip;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		/* A header with options was left to the kernel before. */
+		sum = (__u64)w[0] + w[1] + w[2] + w[3] + w[4];
+		if (sw_csum_fold(sum) != 0xffff)
+			return false;
+	}
+	pseudo = sw_csum_pseudo(pkt->l4_length) + sw_csum_word64(t->saddr_hi) +
+		 sw_csum_word64(t->saddr_lo) + sw_csum_word64(t->daddr_hi) +
+		 sw_csum_word64(t->daddr_lo);
+
+	if ((void *)(tcp + 1) > end)
+		return false;
+	sum = pseudo + word[0] + word[1] + word[2] + word[3] + word[4];
+#pragma unroll
+	for (i = 5; i < 15; i++) {
+		if (i * 4 < pkt->header_length) {
+			if ((void *)(word + i + 1) > end)
+				return false;
+			sum += word[i];
+		}
+	}
+	if (pkt->l4_length > pkt->header_length)
+		sum += sw_sum_data(ctx, pkt->l4_offset + pkt->header_length,
+				   pkt->l4_offset + pkt->l4_length);
+	return sw_csum_fold(sum) == 0xffff || tcp->check == sw_csum_fold(pseudo);
+}
+
+/* What the SYN-ACK says; numbers in host order. */
+struct sw_synack {
+	__u32 seq, ack;
+	__u16 window;
+	__u8 ecn; /* ECE */
+	__u8 ttl, tos;
+	__u8 df;
+	__u32 words; /* of options */
+	__u32 option[5];
+};
+
+static __always_inline void sw_swap_mac(struct ethhdr *eth)
+{
+	__u8 mac[ETH_ALEN];
+
+	__builtin_memcpy(mac, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, mac, ETH_ALEN);
+}
+
+static __always_inline __u64 sw_write_ipv4(struct iphdr *ip, const struct sw_packet *pkt,
+					   const struct sw_synack *sa, __u32 l4_length)
+{
+	__u32 *w = (void *)ip;
+
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tos = sa->tos;
+	ip->tot_len = bpf_htons(sizeof(*ip) + l4_length);
+	ip->id = 0;
+	ip->frag_off = sa->df ? bpf_htons(0x4000) : 0;
+	ip->ttl = sa->ttl;
+	ip->protocol = IPPROTO_TCP;
+	ip->check = 0;
+	ip->saddr = (__u32)pkt->tuple.daddr_lo;
+	ip->daddr = (__u32)pkt->tuple.saddr_lo;
+	ip->check = ~sw_csum_fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
+	return sizeof(*ip);
+}
+
+static __always_inline void sw_write_ipv6(struct ipv6hdr *ip6, const struct sw_packet *pkt,
+					  const struct sw_synack *sa, __u32 l4_length)
+{
+	/* RFC 6437: a label that is the same for the flow; the top bit marks a stateless one. */
+	__u32 label = (__u32)(pkt->hash >> 44) | 0x80000;
+
+	*(__be32 *)ip6 = bpf_htonl(6U << 28 | (__u32)sa->tos << 20 | label);
+	ip6->payload_len = bpf_htons(l4_length);
+	ip6->nexthdr = IPPROTO_TCP;
+	ip6->hop_limit = sa->ttl;
+	__builtin_memcpy(&ip6->saddr, &pkt->tuple.daddr_hi, 16);
+	__builtin_memcpy(&ip6->daddr, &pkt->tuple.saddr_hi, 16);
+}
+
+/*
+ * Rewrites the frame into the SYN-ACK; tags stay. IPv6 extension headers and data of the
+ * SYN are gone: the frame is cut or grown at its end. False if the driver has no room.
+ */
+static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet *pkt,
+				     const struct sw_synack *sa)
+{
+	const struct sw_tuple *t = &pkt->tuple;
+	__u32 l4_offset = pkt->l3_offset + (t->family_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__u32 l4_length = sizeof(struct tcphdr) + sa->words * 4;
+	__u32 had = bpf_xdp_get_buff_len(ctx), want = l4_offset + l4_length;
+	void *data, *end;
+	struct tcphdr *tcp;
+	__u32 *word;
+	__u64 sum;
+
+	if (want < SW_FRAME_MIN && had >= SW_FRAME_MIN)
+		want = SW_FRAME_MIN;
+	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had))
+		return false;
+
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	if (data + sizeof(struct ethhdr) > end)
+		return false;
+	sw_swap_mac(data);
+	if (t->family_v6) {
+		struct ipv6hdr *ip6 = sw_l3(ctx, pkt);
+
+		if ((void *)(ip6 + 1) > end)
+			return false;
+		sw_write_ipv6(ip6, pkt, sa, l4_length);
+		tcp = (void *)(ip6 + 1);
+	} else {
+		struct iphdr *ip = sw_l3(ctx, pkt);
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		sw_write_ipv4(ip, pkt, sa, l4_length);
+		tcp = (void *)(ip + 1);
+	}
+
+	word = (void *)tcp;
+	if ((void *)(tcp + 1) > end)
+		return false;
+	word[0] = bpf_htonl((__u32)t->dport << 16 | t->sport);
+	word[1] = bpf_htonl(sa->seq);
+	word[2] = bpf_htonl(sa->ack);
+	word[3] = bpf_htonl((5 + sa->words) << 28 |
+			    (__u32)(SW_SYN | SW_ACK | (sa->ecn ? SW_ECE : 0)) << 16 | sa->window);
+	word[4] = 0;
+	sum = sw_csum_pseudo(l4_length) + sw_csum_word64(t->saddr_hi) + sw_csum_word64(t->saddr_lo) +
+	      sw_csum_word64(t->daddr_hi) + sw_csum_word64(t->daddr_lo) + word[0] + word[1] + word[2] +
+	      word[3];
+#define SW_PUT_OPTION(i)                                     \
+	if (sa->words > (i)) {                               \
+		if ((void *)(word + 6 + (i)) > end)          \
+			return false;                        \
+		word[5 + (i)] = sa->option[i];               \
+		sum += sa->option[i];                        \
+	}
+	SW_PUT_OPTION(0)
+	SW_PUT_OPTION(1)
+	SW_PUT_OPTION(2)
+	SW_PUT_OPTION(3)
+	SW_PUT_OPTION(4)
+#undef SW_PUT_OPTION
+	tcp->check = ~sw_csum_fold(sum);
+
+	/* The padding of a short frame held the end of the SYN. */
+	if (want > l4_offset + l4_length) {
+		__u8 *pad = (void *)(tcp + 1) + sa->words * 4;
+		int i;
+
+#pragma unroll
+		for (i = 0; i < 6; i++) {
+			if ((void *)(pad + i + 1) > end)
+				break;
+			pad[i] = 0;
+		}
+	}
+	return true;
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the programs in the kernel and the loader share: the lists of verdicts and
+ * events, and the values of the maps. Map values are wire formats: fixed width, no
+ * hidden padding, host byte order unless a type says otherwise.
+ */
+#ifndef SYNWARD_ABI_H
+#define SYNWARD_ABI_H
+
+#include <linux/types.h>
+
+#include "cookie.h"
+
+/* Raised whenever a map below changes shape; maps of another ABI are not reused. */
+#define SW_ABI 1
+
+enum sw_reason {
+#define SW_REASON(name, action, text) SW_##name,
+#include "reason.def"
+#undef SW_REASON
+	SW_REASON_COUNT
+};
+
+enum sw_event {
+#define SW_EVENT(name, text) SW_EV_##name,
+#include "event.def"
+#undef SW_EVENT
+	SW_EVENT_COUNT
+};
+
+/* map `counters`, per CPU, one entry. Written by XDP and tc, read by everybody. */
+struct sw_counters {
+	__u64 verdict[SW_REASON_COUNT]; /* frames */
+	__u64 event[SW_EVENT_COUNT];
+};
+
+#define SW_PORT_WORDS (65536 / 64)
+
+/*
+ * map `config`, one entry. Written by the loader in one update; read by XDP when it
+ * reads a listener, and its scalars on each frame.
+ */
+struct sw_config {
+	__u32 generation;      /* raised with each change: cached listener profiles of another one are stale */
+	__u32 rmem_max;	       /* bytes, net.core.rmem_max: no symbol BPF could read it from */
+	__u64 epoch_offset_ns; /* added to CLOCK_MONOTONIC it makes the clock epochs are counted on */
+	__u64 port[SW_PORT_WORDS]; /* bit p: port p is guarded if something listens there */
+};
+
+/* map `secrets`, one entry, never pinned. Written by the loader, read by XDP. */
+struct sw_secrets {
+	struct sw_secret cookie;
+	__u64 hash_seed[2];  /* tuple hash: presence filter, hand-off table, profile cache */
+};
+
+/*
+ * map `listeners`: what a SYN-ACK for (address, port) looks like. A direct-mapped
+ * cache for each CPU, filled from the kernel's own listener by bpf/lib/listener.h.
+ * Full cannot happen: a collision overwrites, the loser is read again.
+ */
+#define SW_LISTENER_SLOTS 1024 /* for each CPU, a power of two */
+
+enum sw_listener_state {
+	SW_LISTENER_NONE = 0, /* nothing to guard: pass */
+	SW_LISTENER_OPEN,     /* answer */
+	SW_LISTENER_FULL,     /* accept queue full: drop SYNs */
+};
+
+#define SW_LF_SACK   0x01 /* net.ipv4.tcp_sack */
+#define SW_LF_TSTAMP 0x02 /* net.ipv4.tcp_timestamps */
+#define SW_LF_WSCALE 0x04 /* net.ipv4.tcp_window_scaling */
+#define SW_LF_ECN    0x08 /* net.ipv4.tcp_ecn */
+#define SW_LF_SIGNED 0x10 /* listener holds TCP-MD5 or TCP-AO keys */
+#define SW_LF_REFLECT_TOS 0x20 /* net.ipv4.tcp_reflect_tos */
+#define SW_LF_DF 0x40	/* IPv4: don't fragment */
+
+struct sw_listener {
+	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */
+	__u64 fresh_until_ns;	  /* CLOCK_MONOTONIC */
+	__u32 generation;	  /* sw_config.generation it was read under */
+	__u16 port;		  /* host order */
+	__u8 state;		  /* enum sw_listener_state */
+	__u8 flags;		  /* SW_LF_* */
+	__u16 mss;		  /* ours, bytes */
+	__u16 window[2];	  /* bytes, unscaled; [1] if timestamps are agreed on */
+	__u8 wscale;		  /* ours */
+	__u8 ttl;
+	__u8 tos;
+	__u8 pad[23];
+};
+_Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
+
+/*
+ * map `known`: the presence filter, two generations of SW_KNOWN_WORDS words, of which
+ * sw_walk.current is asked. It says "no socket has this tuple" or "maybe". A full
+ * filter says maybe to everything: each frame then costs a socket lookup, none is
+ * refused wrongly.
+ */
+#define SW_KNOWN_WORDS (1U << 18) /* 2 MiB a generation */
+
+/*
+ * map `handed`: tuples handed over or answered again lately, direct-mapped, one
+ * 64-bit word each (bpf/lib/known.h). A collision overwrites: the loser's connection
+ * is treated as established from then on.
+ */
+#define SW_HANDED_SLOTS (1U << 16) /* 512 KiB */
+
+enum sw_walk_phase {
+	SW_WALK_IDLE = 0, /* next tick starts to clear the other generation */
+	SW_WALK_CLEAR,
+	SW_WALK_SOCKETS,
+};
+
+/* map `walk`, one entry, behind its struct bpf_timer. Written by the timer. */
+struct sw_walk {
+	__u64 net;	   /* kernel address of the network namespace guarded */
+	__u32 current;	   /* generation that is asked: 0 or 1 */
+	__u32 building;	   /* 1: hand-overs mark the other generation as well */
+	__u32 phase;	   /* enum sw_walk_phase */
+	__u32 position;	   /* next word to clear or next bucket to walk */
+	__u32 abandoned;   /* 1: this walk missed something, do not switch */
+	__u32 pad;
+};
+
+/* map `info`, one entry: what is attached here, for status. Written by the loader. */
+struct sw_info {
+	__u32 abi;
+	__u32 ifindex;
+	__u64 netns_inode;
+	__u64 attached_at_ns;  /* CLOCK_REALTIME */
+	__u32 xdp_mode;	       /* enum sw_xdp_mode */
+	__u32 attach_kind;     /* enum sw_attach_kind */
+	__u32 tc_kind;	       /* enum sw_tc_kind */
+	__u32 ports_auto;      /* 1: whatever listens */
+	char version[32];
+};
+
+enum sw_xdp_mode { SW_XDP_NATIVE = 1, SW_XDP_GENERIC };
+enum sw_attach_kind { SW_ATTACH_LIBXDP = 1, SW_ATTACH_LINK };
+enum sw_tc_kind { SW_TC_TCX = 1, SW_TC_CLSACT };
+
+#endif

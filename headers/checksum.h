@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The Internet checksum (RFC 1071), over sums kept in 64 bits and folded once. */
+#ifndef SYNWARD_CHECKSUM_H
+#define SYNWARD_CHECKSUM_H
+
+#include <linux/types.h>
+
+#include "siphash.h"
+
+/* Sums are over 16- or 32-bit words as they lie in memory; the fold is the same either way. */
+static __always_inline __u16 sw_csum_fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)sum;
+}
+
+/* A 64-bit word of addresses, as two 32-bit ones. */
+static __always_inline __u64 sw_csum_word64(__u64 word)
+{
+	return (word & 0xffffffff) + (word >> 32);
+}
+
+/* Protocol and length of the TCP pseudo-header, as memory holds them; addresses come on top. */
+static __always_inline __u64 sw_csum_pseudo(__u32 tcp_length)
+{
+	return __builtin_bswap32(tcp_length) + ((__u32)6 << 24);
+}
+
+#endif
