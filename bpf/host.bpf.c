@@ -23,8 +23,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct sw_scene {
 	const struct sw_secrets *secret;
 	const struct sw_config *cfg;
-	struct sw_listener *listener;
-	__u64 now_ns; /* CLOCK_MONOTONIC, coarse */
+	const struct sw_walk *state;
+	const struct sw_listener *listener;
+	__u64 now_ns; /* CLOCK_MONOTONIC, to the tick */
 	__u32 now_ms; /* of the clock for TSval */
 };
 
@@ -32,36 +33,38 @@ struct sw_scene {
 #define SW_BUDGET_SYNS	100 /* a second and CPU */
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
-static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt, __u64 now_ns)
+static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt,
+							   const struct sw_scene *scene)
 {
 	struct sw_local *mine = SW_THE(local);
 
 	if (!mine)
 		return SW_SYN_OVER_BUDGET;
-	if (now_ns - mine->budget_since_ns > SW_BUDGET_NS) {
-		mine->budget_since_ns = now_ns;
+	if (scene->now_ns - mine->budget_since_ns > SW_BUDGET_NS) {
+		mine->budget_since_ns = scene->now_ns;
 		mine->budget_used = 0;
 	}
 	if (mine->budget_used >= SW_BUDGET_SYNS)
 		return SW_SYN_OVER_BUDGET;
 	mine->budget_used++;
-	sw_known_add(pkt->hash);
+	sw_known_add(scene->state, pkt->hash);
 	return SW_SYN_TO_KERNEL;
 }
 
 /* True if a connection, a TIME-WAIT or a request of the kernel has the SYN's tuple. */
-static __always_inline bool syn_is_known(struct xdp_md *ctx, const struct sw_packet *pkt, __u32 now_ms)
+static __always_inline bool syn_is_known(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 const struct sw_scene *scene)
 {
 	bool fresh;
 
-	if (!sw_known_maybe(pkt->hash))
+	if (!sw_known_maybe(scene->state, pkt->hash))
 		return false;
 	/* Its socket may be a moment away. */
-	if (sw_handed_get(pkt->hash, now_ms, &fresh) == SW_HANDED && fresh)
+	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
 		return true;
 	if (sw_socket_exists(ctx, &pkt->tuple))
 		return true;
-	sw_handed_set(pkt->hash, SW_REOPENED, now_ms);
+	sw_handed_set(pkt->hash, SW_REOPENED, scene->now_ms);
 	return false;
 }
 
@@ -130,20 +133,20 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 		return SW_ADDRESS_INVALID;
 	/* Record route and its kin are the kernel's to answer. */
 	if (pkt->ip_options)
-		return leave_syn_to_kernel(pkt, scene->now_ns);
+		return leave_syn_to_kernel(pkt, scene);
 	if (!sw_checksums_right(ctx, pkt))
 		return SW_CHECKSUM_INVALID;
-	if (syn_is_known(ctx, pkt, scene->now_ms))
+	if (syn_is_known(ctx, pkt, scene))
 		return SW_SYN_KNOWN;
 	if (l->state == SW_LISTENER_FULL)
 		return SW_ACCEPT_QUEUE_FULL;
 
 	sw_options(ctx, pkt, &opts);
 	if (opts.flags & SW_OPT_SIGNED && l->flags & SW_LF_SIGNED)
-		return leave_syn_to_kernel(pkt, scene->now_ns);
+		return leave_syn_to_kernel(pkt, scene);
 	agree(&opts, pkt, l);
 	if (opts.mss < least)
-		return leave_syn_to_kernel(pkt, scene->now_ns);
+		return leave_syn_to_kernel(pkt, scene);
 	return send_synack(ctx, pkt, scene, &opts);
 }
 
@@ -161,7 +164,7 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 			     &seen, &agreed))
 		return SW_ACK_INVALID;
 
-	sw_known_add(pkt->hash);
+	sw_known_add(scene->state, pkt->hash);
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
 	return sw_handoff_leave(ctx, &agreed, scene->listener->wscale) ? SW_ACK_VALID : SW_NO_ROOM;
 }
@@ -172,7 +175,7 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 	enum sw_handed handed;
 	bool fresh;
 
-	if (!sw_known_maybe(pkt->hash))
+	if (!sw_known_maybe(scene->state, pkt->hash))
 		return check_cookie(ctx, pkt, scene);
 	handed = sw_handed_get(pkt->hash, scene->now_ms, &fresh);
 	if (handed == SW_HANDED_NONE)
@@ -223,6 +226,7 @@ static __always_inline enum sw_segment classify(__u8 flags)
 static __always_inline enum sw_reason guard(struct xdp_md *ctx)
 {
 	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
+	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_packet pkt;
 
 	switch (sw_parse(ctx, &pkt)) {
@@ -235,9 +239,10 @@ static __always_inline enum sw_reason guard(struct xdp_md *ctx)
 	case SW_PARSE_TCP:
 		break;
 	}
-	if (!scene.secret || !scene.cfg)
+	if (!scene.secret || !scene.cfg || !slot)
 		return SW_NOT_GUARDED;
-	scene.now_ns = bpf_ktime_get_coarse_ns();
+	scene.state = &slot->walk;
+	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
 	scene.listener = sw_listener_find(ctx, &pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
 	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE)

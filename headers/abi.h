@@ -91,12 +91,14 @@ struct sw_listener {
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
 
 /*
- * map `known`: the presence filter, two generations of SW_KNOWN_WORDS words, of which
- * sw_walk.current is asked. It says "no socket has this tuple" or "maybe". A full
- * filter says maybe to everything: each frame then costs a socket lookup, none is
- * refused wrongly.
+ * map `known`: the presence filter, two generations of up to SW_KNOWN_WORDS words, of
+ * which sw_walk.current is asked. It says "no socket has this tuple" or "maybe". Each
+ * rebuild uses as many words as there are sockets, twice over, so that it stays in the
+ * CPU's cache where it can. A full filter says maybe to everything: SYNs then cost a
+ * socket lookup and stray ACKs reach the kernel; nothing is refused wrongly.
  */
-#define SW_KNOWN_WORDS (1U << 18) /* 2 MiB a generation */
+#define SW_KNOWN_WORDS	   (1U << 18) /* 2 MiB a generation */
+#define SW_KNOWN_WORDS_MIN (1U << 14) /* 128 KiB: one wrong maybe in 10,000 at 10,000 sockets */
 
 /*
  * map `handed`: tuples handed over or answered again lately, direct-mapped, one
@@ -111,15 +113,17 @@ enum sw_walk_phase {
 	SW_WALK_SOCKETS,
 };
 
-/* map `walk`, one entry, behind its struct bpf_timer. Written by the timer. */
+/* map `walk`, one entry, behind its struct bpf_timer. Written by the timer and synward_start. */
 struct sw_walk {
+	__u64 clock_offset_ns; /* CLOCK_MONOTONIC less jiffies * tick; written by synward_start */
 	__u64 net;	   /* kernel address of the network namespace guarded */
 	__u32 current;	   /* generation that is asked: 0 or 1 */
 	__u32 building;	   /* 1: hand-overs mark the other generation as well */
 	__u32 phase;	   /* enum sw_walk_phase */
 	__u32 position;	   /* next word to clear or next bucket to walk */
 	__u32 abandoned;   /* 1: this walk missed something, do not switch */
-	__u32 pad;
+	__u32 sockets;	   /* of our namespace, counted by this walk */
+	__u32 mask[2];	   /* of each generation: words in use, a power of two, less 1 */
 };
 
 /* map `info`, one entry: what is attached here, for status. Written by the loader. */

@@ -88,24 +88,107 @@ static __always_inline __u32 sw_tcpopt_one(const struct sw_optbuf *buf, __u32 at
 
 /* Reading the options of one segment, step by step: at most SW_TCPOPT_MAX steps. */
 struct sw_optread {
-	const struct sw_optbuf *buf;
-	__u32 at, length; /* bytes; length is at most SW_TCPOPT_MAX */
+	struct sw_optbuf buf;
 	struct sw_tcpopts opts;
+	__u32 at, length; /* bytes; length is at most SW_TCPOPT_MAX */
 };
 
-static __always_inline void sw_optread_start(struct sw_optread *r, const struct sw_optbuf *buf,
-					     __u32 length)
+/* The buffer is filled by the caller. */
+static __always_inline void sw_optread_start(struct sw_optread *r, __u32 length)
 {
-	*r = (struct sw_optread){ .buf = buf, .length = length, .opts.wscale = SW_WSCALE_NONE };
+	r->opts = (struct sw_tcpopts){ .wscale = SW_WSCALE_NONE };
+	r->at = 0;
+	r->length = length;
 }
 
 /* 0 while there is more to read. */
 static __always_inline int sw_optread_step(struct sw_optread *r)
 {
-	if (r->at >= r->length)
+	__u32 at = *(volatile __u32 *)&r->at;
+
+	if (at >= r->length)
 		return 1;
-	r->at = sw_tcpopt_one(r->buf, r->at, r->length, &r->opts);
+	*(volatile __u32 *)&r->at = sw_tcpopt_one(&r->buf, at, r->length, &r->opts);
 	return 0;
+}
+
+/* Options that are whole 32-bit words, as they lie in memory. */
+struct sw_optwords {
+	__u32 word[6];
+};
+
+#define SW_OPTWORD(a, b, c, d) ((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+#define SW_OPTWORD_SACK_TS     SW_OPTWORD(SW_TCPOPT_SACK_PERM, 2, SW_TCPOPT_TSTAMP, 10)
+#define SW_OPTWORD_NOPS_TS     SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_TSTAMP, 10)
+#define SW_OPTWORD_NOPS_SACK   SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_SACK_PERM, 2)
+#define SW_OPTWORD_SACK_EOL    SW_OPTWORD(SW_TCPOPT_SACK_PERM, 2, SW_TCPOPT_EOL, SW_TCPOPT_EOL)
+
+static __always_inline int sw_optword_mss(__u32 word, struct sw_tcpopts *opts)
+{
+	word = __builtin_bswap32(word);
+	opts->mss = (__u16)word;
+	return word >> 16 == (SW_TCPOPT_MSS << 8 | 4);
+}
+
+static __always_inline int sw_optword_wscale(__u32 word, struct sw_tcpopts *opts)
+{
+	word = __builtin_bswap32(word);
+	opts->wscale = (word & 0xff) > SW_WSCALE_MAX ? SW_WSCALE_MAX : (__u8)word;
+	return word >> 8 == (SW_TCPOPT_NOP << 16 | SW_TCPOPT_WSCALE << 8 | 3);
+}
+
+static __always_inline void sw_optwords_tstamp(__u32 tsval, __u32 tsecr, struct sw_tcpopts *opts)
+{
+	opts->tsval = __builtin_bswap32(tsval);
+	opts->tsecr = __builtin_bswap32(tsecr);
+	opts->flags |= SW_OPT_TSTAMP;
+}
+
+/*
+ * The layouts nearly every stack sends. 1 if w, count words long, is one of them; else 0
+ * and *ret is not to be used. Says the same as reading byte by byte.
+ */
+static __always_inline int sw_options_words(const struct sw_optwords *w, int count,
+					    struct sw_tcpopts *ret)
+{
+	const __u32 *word = w->word;
+
+	*ret = (struct sw_tcpopts){ .wscale = SW_WSCALE_NONE };
+	switch (count) {
+	case 0: /* old stacks; ACKs without timestamps */
+		return 1;
+	case 1: /* embedded stacks */
+		return sw_optword_mss(word[0], ret);
+	case 2: /* Windows without scaling */
+		ret->flags = SW_OPT_SACK;
+		return sw_optword_mss(word[0], ret) &&
+		       word[1] == __builtin_bswap32(SW_OPTWORD_NOPS_SACK);
+	case 3:
+		if (word[0] == __builtin_bswap32(SW_OPTWORD_NOPS_TS)) { /* ACKs with timestamps */
+			sw_optwords_tstamp(word[1], word[2], ret);
+			return 1;
+		}
+		ret->flags = SW_OPT_SACK; /* Windows */
+		return sw_optword_mss(word[0], ret) && sw_optword_wscale(word[1], ret) &&
+		       word[2] == __builtin_bswap32(SW_OPTWORD_NOPS_SACK);
+	case 5:
+		ret->flags = SW_OPT_SACK;
+		if (word[1] == __builtin_bswap32(SW_OPTWORD_SACK_TS)) { /* Linux */
+			sw_optwords_tstamp(word[2], word[3], ret);
+			return sw_optword_mss(word[0], ret) && sw_optword_wscale(word[4], ret);
+		}
+		sw_optwords_tstamp(word[3], word[4], ret); /* FreeBSD */
+		return sw_optword_mss(word[0], ret) && sw_optword_wscale(word[1], ret) &&
+		       word[2] == __builtin_bswap32(SW_OPTWORD_SACK_TS);
+	case 6: /* macOS, iOS */
+		ret->flags = SW_OPT_SACK;
+		sw_optwords_tstamp(word[3], word[4], ret);
+		return sw_optword_mss(word[0], ret) && sw_optword_wscale(word[1], ret) &&
+		       word[2] == __builtin_bswap32(SW_OPTWORD_NOPS_TS) &&
+		       word[5] == __builtin_bswap32(SW_OPTWORD_SACK_EOL);
+	default:
+		return 0;
+	}
 }
 
 /*

@@ -37,28 +37,25 @@ static __always_inline __u64 sw_known_bits(__u64 hash)
 	return 1ULL << (hash >> 18 & 63) | 1ULL << (hash >> 24 & 63) | 1ULL << (hash >> 30 & 63);
 }
 
-static __always_inline __u64 *sw_known_word(__u64 hash, __u32 generation)
+static __always_inline __u64 *sw_known_word(const struct sw_walk *state, __u64 hash, __u32 generation)
 {
-	__u32 at = (hash & (SW_KNOWN_WORDS - 1)) | (generation & 1) * SW_KNOWN_WORDS;
+	__u32 at = (__u32)hash & state->mask[generation & 1];
 
+	at |= (generation & 1) * SW_KNOWN_WORDS;
 	return bpf_map_lookup_elem(&known, &at);
 }
 
-static __always_inline bool sw_known_maybe(__u64 hash)
+static __always_inline bool sw_known_maybe(const struct sw_walk *state, __u64 hash)
 {
-	struct sw_walk_slot *slot = SW_THE(walk);
+	__u64 *word = sw_known_word(state, hash, state->current);
 	__u64 bits = sw_known_bits(hash);
-	__u64 *word;
 
-	if (!slot)
-		return true;
-	word = sw_known_word(hash, slot->walk.current);
 	return !word || (*word & bits) == bits;
 }
 
-static __always_inline void sw_known_mark(__u64 hash, __u32 generation)
+static __always_inline void sw_known_mark(const struct sw_walk *state, __u64 hash, __u32 generation)
 {
-	__u64 *word = sw_known_word(hash, generation);
+	__u64 *word = sw_known_word(state, hash, generation);
 	__u64 bits = sw_known_bits(hash);
 
 	if (word && (*word & bits) != bits)
@@ -66,15 +63,11 @@ static __always_inline void sw_known_mark(__u64 hash, __u32 generation)
 }
 
 /* To both generations while one is built: its walk may be past that bucket already. */
-static __always_inline void sw_known_add(__u64 hash)
+static __always_inline void sw_known_add(const struct sw_walk *state, __u64 hash)
 {
-	struct sw_walk_slot *slot = SW_THE(walk);
-
-	if (!slot)
-		return;
-	sw_known_mark(hash, slot->walk.current);
-	if (slot->walk.building)
-		sw_known_mark(hash, slot->walk.current ^ 1);
+	sw_known_mark(state, hash, state->current);
+	if (state->building)
+		sw_known_mark(state, hash, state->current ^ 1);
 }
 
 static __always_inline __u64 *sw_handed_word(__u64 hash)

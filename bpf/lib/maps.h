@@ -72,7 +72,7 @@ struct sw_local {
 	__u64 budget_since_ns;
 	__u32 budget_used; /* SYNs */
 	__u32 pad;
-	struct sw_optbuf optbuf;
+	struct sw_optread read;
 };
 
 struct {
@@ -82,11 +82,23 @@ struct {
 	__type(value, struct sw_local);
 } local SEC(".maps");
 
+/* Nanoseconds of a tick of the kernel's (1e9 / HZ), set by the loader. */
+const volatile __u64 sw_tick_ns = 4000000;
+
 #define SW_THE(map)                                  \
 	({                                           \
 		__u32 zero_ = 0;                     \
 		bpf_map_lookup_elem(&(map), &zero_); \
 	})
+
+/*
+ * CLOCK_MONOTONIC to the tick, made from jiffies: one load, where the coarse clock is a
+ * call and a sequence counter.
+ */
+static __always_inline __u64 sw_now_ns(const struct sw_walk *state)
+{
+	return bpf_jiffies64() * sw_tick_ns + state->clock_offset_ns;
+}
 
 static __always_inline void sw_count_event(enum sw_event event)
 {

@@ -250,23 +250,76 @@ static __always_inline __u32 sw_copy_options(struct xdp_md *ctx, const struct sw
 	return length;
 }
 
-static long sw_options_step(__u32 step, void *arg)
-{
-	return sw_optread_step(arg);
-}
-
-/* The segment's options. A loop by helper: unrolled, the verifier runs out of instructions. */
-__noinline int sw_options(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
+/*
+ * Any options, byte by byte. Where reading stands is kept in the map, not in registers:
+ * the verifier would follow each value it can have and run out of instructions ("BPF
+ * program is too large", clang 16, Linux 6.18).
+ */
+__noinline int sw_options_any(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
 {
 	struct sw_local *mine = SW_THE(local);
-	struct sw_optread read;
+	int i;
 
 	if (!mine || !pkt || !ret)
 		return 0;
-	sw_optread_start(&read, &mine->optbuf, sw_copy_options(ctx, pkt, &mine->optbuf));
-	bpf_loop(SW_TCPOPT_MAX, sw_options_step, &read, 0);
-	*ret = read.opts;
+	sw_optread_start(&mine->read, sw_copy_options(ctx, pkt, &mine->read.buf));
+	for (i = 0; i < SW_TCPOPT_MAX; i++) {
+		if (sw_optread_step(&mine->read))
+			break;
+	}
+	*ret = mine->read.opts;
 	return 0;
+}
+
+/*
+ * The layouts nearly every stack sends, compared as whole words; false if it is none of
+ * them. They end on 32 bits, so an option never spans what is compared.
+ */
+static __always_inline bool sw_options_common(struct xdp_md *ctx, const struct sw_packet *pkt,
+					      struct sw_tcpopts *ret)
+{
+	struct sw_optwords w = {};
+	__u32 *word = sw_l4(ctx, pkt) + sizeof(struct tcphdr);
+	void *end = (void *)(long)ctx->data_end;
+
+	switch (pkt->header_length) {
+	case 20:
+		return sw_options_words(&w, 0, ret);
+	case 24:
+		if ((void *)(word + 1) > end)
+			return false;
+		w.word[0] = word[0];
+		return sw_options_words(&w, 1, ret);
+	case 28:
+		if ((void *)(word + 2) > end)
+			return false;
+		__builtin_memcpy(w.word, word, 8);
+		return sw_options_words(&w, 2, ret);
+	case 32:
+		if ((void *)(word + 3) > end)
+			return false;
+		__builtin_memcpy(w.word, word, 12);
+		return sw_options_words(&w, 3, ret);
+	case 40:
+		if ((void *)(word + 5) > end)
+			return false;
+		__builtin_memcpy(w.word, word, 20);
+		return sw_options_words(&w, 5, ret);
+	case 44:
+		if ((void *)(word + 6) > end)
+			return false;
+		__builtin_memcpy(w.word, word, 24);
+		return sw_options_words(&w, 6, ret);
+	default:
+		return false;
+	}
+}
+
+static __always_inline void sw_options(struct xdp_md *ctx, const struct sw_packet *pkt,
+				       struct sw_tcpopts *ret)
+{
+	if (!sw_options_common(ctx, pkt, ret))
+		sw_options_any(ctx, pkt, ret);
 }
 
 #endif

@@ -29,6 +29,17 @@ static __always_inline bool sw_address_unanswerable(const struct sw_packet *pkt)
 	}
 }
 
+/* The TCP pseudo-header's sum; the same in both directions. */
+static __always_inline __u64 sw_csum_tuple(const struct sw_tuple *t, __u32 l4_length)
+{
+	__u64 sum = sw_csum_pseudo(l4_length);
+
+	if (!t->family_v6)
+		return sum + t->saddr_lo + t->daddr_lo;
+	return sum + sw_csum_word64(t->saddr_hi) + sw_csum_word64(t->saddr_lo) +
+	       sw_csum_word64(t->daddr_hi) + sw_csum_word64(t->daddr_lo);
+}
+
 struct sw_sum_walk {
 	struct xdp_md *ctx;
 	__u64 sum;
@@ -89,10 +100,7 @@ static __always_inline bool sw_checksums_right(struct xdp_md *ctx, const struct 
 		if (sw_csum_fold(sum) != 0xffff)
 			return false;
 	}
-	pseudo = sw_csum_pseudo(pkt->l4_length) + sw_csum_word64(t->saddr_hi) +
-		 sw_csum_word64(t->saddr_lo) + sw_csum_word64(t->daddr_hi) +
-		 sw_csum_word64(t->daddr_lo);
-
+	pseudo = sw_csum_tuple(t, pkt->l4_length);
 	if ((void *)(tcp + 1) > end)
 		return false;
 	sum = pseudo + word[0] + word[1] + word[2] + word[3] + word[4];
@@ -121,33 +129,37 @@ struct sw_synack {
 	__u32 option[5];
 };
 
+/* In whole words: clang copies the bytes of a packed struct one by one. */
 static __always_inline void sw_swap_mac(struct ethhdr *eth)
 {
-	__u8 mac[ETH_ALEN];
+	__u16 *half = (void *)eth;
+	__u16 dest[3] = { half[0], half[1], half[2] };
 
-	__builtin_memcpy(mac, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, mac, ETH_ALEN);
+	half[0] = half[3];
+	half[1] = half[4];
+	half[2] = half[5];
+	half[3] = dest[0];
+	half[4] = dest[1];
+	half[5] = dest[2];
 }
 
-static __always_inline __u64 sw_write_ipv4(struct iphdr *ip, const struct sw_packet *pkt,
-					   const struct sw_synack *sa, __u32 l4_length)
+/* Made in registers: reading back what was just written in smaller pieces stalls the CPU. */
+static __always_inline void sw_write_ipv4(struct iphdr *ip, const struct sw_packet *pkt,
+					  const struct sw_synack *sa, __u32 l4_length)
 {
-	__u32 *w = (void *)ip;
+	__u32 length = sizeof(*ip) + l4_length;
+	__u32 first = bpf_htonl(0x45000000 | (__u32)sa->tos << 16 | length);
+	__u32 id_df = sa->df ? bpf_htonl(0x4000) : 0;
+	__u32 ttl_tcp = bpf_htonl((__u32)sa->ttl << 24 | IPPROTO_TCP << 16);
+	__u32 source = (__u32)pkt->tuple.daddr_lo, dest = (__u32)pkt->tuple.saddr_lo;
+	__u16 check = ~sw_csum_fold((__u64)first + id_df + ttl_tcp + source + dest);
+	__u32 *word = (void *)ip;
 
-	ip->version = 4;
-	ip->ihl = 5;
-	ip->tos = sa->tos;
-	ip->tot_len = bpf_htons(sizeof(*ip) + l4_length);
-	ip->id = 0;
-	ip->frag_off = sa->df ? bpf_htons(0x4000) : 0;
-	ip->ttl = sa->ttl;
-	ip->protocol = IPPROTO_TCP;
-	ip->check = 0;
-	ip->saddr = (__u32)pkt->tuple.daddr_lo;
-	ip->daddr = (__u32)pkt->tuple.saddr_lo;
-	ip->check = ~sw_csum_fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]);
-	return sizeof(*ip);
+	word[0] = first;
+	word[1] = id_df;
+	word[2] = ttl_tcp | bpf_htonl(bpf_ntohs(check));
+	word[3] = source;
+	word[4] = dest;
 }
 
 static __always_inline void sw_write_ipv6(struct ipv6hdr *ip6, const struct sw_packet *pkt,
@@ -174,12 +186,15 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 	const struct sw_tuple *t = &pkt->tuple;
 	__u32 l4_offset = pkt->l3_offset + (t->family_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	__u32 l4_length = sizeof(struct tcphdr) + sa->words * 4;
-	__u32 had = bpf_xdp_get_buff_len(ctx), want = l4_offset + l4_length;
+	__u32 had = (__u32)(ctx->data_end - ctx->data), want = l4_offset + l4_length;
 	void *data, *end;
+	__u32 ports, seq, ack, flags, *word;
 	struct tcphdr *tcp;
-	__u32 *word;
 	__u64 sum;
 
+	/* Data may lie in further buffers. */
+	if (had != want || pkt->l4_length != pkt->header_length)
+		had = (__u32)bpf_xdp_get_buff_len(ctx);
 	if (want < SW_FRAME_MIN && had >= SW_FRAME_MIN)
 		want = SW_FRAME_MIN;
 	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had))
@@ -209,15 +224,16 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 	word = (void *)tcp;
 	if ((void *)(tcp + 1) > end)
 		return false;
-	word[0] = bpf_htonl((__u32)t->dport << 16 | t->sport);
-	word[1] = bpf_htonl(sa->seq);
-	word[2] = bpf_htonl(sa->ack);
-	word[3] = bpf_htonl((5 + sa->words) << 28 |
-			    (__u32)(SW_SYN | SW_ACK | (sa->ecn ? SW_ECE : 0)) << 16 | sa->window);
-	word[4] = 0;
-	sum = sw_csum_pseudo(l4_length) + sw_csum_word64(t->saddr_hi) + sw_csum_word64(t->saddr_lo) +
-	      sw_csum_word64(t->daddr_hi) + sw_csum_word64(t->daddr_lo) + word[0] + word[1] + word[2] +
-	      word[3];
+	ports = bpf_htonl((__u32)t->dport << 16 | t->sport);
+	seq = bpf_htonl(sa->seq);
+	ack = bpf_htonl(sa->ack);
+	flags = bpf_htonl((5 + sa->words) << 28 |
+			  (__u32)(SW_SYN | SW_ACK | (sa->ecn ? SW_ECE : 0)) << 16 | sa->window);
+	word[0] = ports;
+	word[1] = seq;
+	word[2] = ack;
+	word[3] = flags;
+	sum = sw_csum_tuple(t, l4_length) + ports + seq + ack + flags;
 #define SW_PUT_OPTION(i)                                     \
 	if (sa->words > (i)) {                               \
 		if ((void *)(word + 6 + (i)) > end)          \
@@ -231,7 +247,7 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 	SW_PUT_OPTION(3)
 	SW_PUT_OPTION(4)
 #undef SW_PUT_OPTION
-	tcp->check = ~sw_csum_fold(sum);
+	word[4] = bpf_htonl((__u32)bpf_ntohs((__u16)~sw_csum_fold(sum)) << 16);
 
 	/* The padding of a short frame held the end of the SYN. */
 	if (want > l4_offset + l4_length) {

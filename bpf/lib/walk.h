@@ -19,19 +19,22 @@
 
 #define SW_WALK_TICK_NS	   100000000ULL /* 100 ms */
 #define SW_WALK_TICKS	   256 /* to see all buckets: 26 s */
-#define SW_WALK_BUCKETS	   (1U << 24) /* at once, when the loader asks for all */
+#define SW_WALK_BUCKETS	   (1U << 23) /* at once, when the loader asks for all: BPF_MAX_LOOPS */
 #define SW_CLEAR_PER_TICK  (SW_KNOWN_WORDS / 16)
 #define SW_CHAIN_MAX	   128 /* sockets of a bucket, retries included */
 
 struct sw_bucket_walk {
 	struct hlist_nulls_head *heads;
+	const struct sw_walk *state;
 	__u64 net;
 	struct hlist_nulls_node *node;
 	__u64 seed[2];
 	__u32 bucket, mask;
 	__u32 generation;
+	__u32 sockets;
 	__u32 missed;
 	__u32 left;
+	__u32 count_only;
 };
 
 /* Marks one socket if it is of our namespace. */
@@ -40,6 +43,9 @@ static __always_inline void sw_walk_socket(struct sw_bucket_walk *w, struct sock
 	struct sw_tuple t = {};
 
 	if ((__u64)BPF_CORE_READ(skc, skc_net.net) != w->net)
+		return;
+	w->sockets++;
+	if (w->count_only)
 		return;
 	t.sport = bpf_ntohs(BPF_CORE_READ(skc, skc_dport));
 	t.dport = BPF_CORE_READ(skc, skc_num);
@@ -65,7 +71,7 @@ static __always_inline void sw_walk_socket(struct sw_bucket_walk *w, struct sock
 			t.daddr_lo = m[1] >> 32;
 		}
 	}
-	sw_known_mark(sw_tuple_hash(&t, w->seed), w->generation);
+	sw_known_mark(w->state, sw_tuple_hash(&t, w->seed), w->generation);
 }
 
 static __always_inline struct hlist_nulls_node *sw_walk_first(const struct sw_bucket_walk *w)
@@ -113,13 +119,17 @@ static long sw_walk_bucket(__u32 step, void *arg)
 	return 0;
 }
 
-/* Walks up to count buckets from slot->walk.position on; count 0: a 256th of all. */
+enum sw_walk_kind { SW_WALK_MARK, SW_WALK_COUNT };
+
+/* Walks up to count buckets from walk->position on; count 0: a 256th of all. */
 static __always_inline void sw_walk_buckets(struct sw_walk *walk, const struct sw_secrets *secret,
-					    __u32 generation, __u32 count)
+				       __u32 generation, __u32 count, enum sw_walk_kind kind)
 {
 	struct net *net = (struct net *)walk->net;
 	struct inet_hashinfo *info = BPF_CORE_READ(net, ipv4.tcp_death_row.hashinfo);
 	struct sw_bucket_walk w = {
+		.state = walk,
+		.count_only = kind == SW_WALK_COUNT,
 		.heads = (struct hlist_nulls_head *)BPF_CORE_READ(info, ehash),
 		.net = walk->net,
 		.seed = { secret->hash_seed[0], secret->hash_seed[1] },
@@ -138,6 +148,7 @@ static __always_inline void sw_walk_buckets(struct sw_walk *walk, const struct s
 		count = w.mask / SW_WALK_TICKS + 1;
 	bpf_loop(count, sw_walk_bucket, &w, 0);
 	walk->abandoned |= w.missed;
+	walk->sockets += w.sockets;
 	walk->position = w.bucket;
 	if (w.bucket > w.mask)
 		walk->phase = SW_WALK_IDLE;
@@ -158,6 +169,25 @@ static long sw_clear_word(__u32 step, void *arg)
 	return 0;
 }
 
+/* For twice the sockets that were counted, a word each. */
+static __always_inline __u32 sw_walk_mask(__u32 sockets)
+{
+	__u32 words = SW_KNOWN_WORDS_MIN;
+
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		words <<= words < sockets * 2;
+	return words - 1;
+}
+
+static __always_inline void sw_walk_rewind(struct sw_walk *walk)
+{
+	walk->building = 0;
+	walk->abandoned = 0;
+	walk->position = 0;
+	walk->sockets = 0;
+}
+
 static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_secrets *secret)
 {
 	__u32 spare = (walk->current ^ 1) & 1;
@@ -165,16 +195,15 @@ static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_s
 
 	switch (walk->phase) {
 	case SW_WALK_IDLE:
-		walk->building = 0;
-		walk->abandoned = 0;
-		walk->position = 0;
+		walk->mask[spare] = sw_walk_mask(walk->sockets);
+		sw_walk_rewind(walk);
 		walk->phase = SW_WALK_CLEAR;
 		break;
 	case SW_WALK_CLEAR:
 		clear.at = spare * SW_KNOWN_WORDS + walk->position;
 		bpf_loop(SW_CLEAR_PER_TICK, sw_clear_word, &clear, 0);
 		walk->position += SW_CLEAR_PER_TICK;
-		if (walk->position < SW_KNOWN_WORDS)
+		if (walk->position <= walk->mask[spare])
 			break;
 		/* From here on hand-overs mark both; the first bucket is read a tick later. */
 		walk->position = 0;
@@ -182,7 +211,7 @@ static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_s
 		walk->phase = SW_WALK_SOCKETS;
 		break;
 	case SW_WALK_SOCKETS:
-		sw_walk_buckets(walk, secret, spare, 0);
+		sw_walk_buckets(walk, secret, spare, 0, SW_WALK_MARK);
 		if (walk->phase != SW_WALK_IDLE)
 			break;
 		if (!walk->abandoned)
@@ -217,12 +246,16 @@ int synward_start(void *ctx)
 
 	if (!slot || !secret)
 		return -2;
+	slot->walk.clock_offset_ns = bpf_ktime_get_ns() - bpf_jiffies64() * sw_tick_ns;
 	slot->walk.net = (__u64)BPF_CORE_READ(task, nsproxy, net_ns);
-	slot->walk.position = 0;
-	slot->walk.phase = SW_WALK_SOCKETS;
-	slot->walk.building = 0;
-	slot->walk.abandoned = 0;
-	sw_walk_buckets(&slot->walk, secret, slot->walk.current, SW_WALK_BUCKETS - 1);
+	if (!slot->walk.mask[0]) {
+		sw_walk_rewind(&slot->walk);
+		sw_walk_buckets(&slot->walk, secret, 0, SW_WALK_BUCKETS, SW_WALK_COUNT);
+		slot->walk.mask[0] = slot->walk.mask[1] = sw_walk_mask(slot->walk.sockets);
+	}
+	sw_walk_rewind(&slot->walk);
+	sw_walk_buckets(&slot->walk, secret, slot->walk.current, SW_WALK_BUCKETS, SW_WALK_MARK);
+	slot->walk.phase = SW_WALK_IDLE;
 	if (slot->walk.abandoned)
 		return -2;
 	/* A second run (an upgrade) finds the timer initialised already: -EBUSY. */
