@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# The command: build/synward.
+
+USER_SRC := $(wildcard user/*.c)
+USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
+
+USER_CFLAGS := $(shell pkg-config --cflags $(PKGS)) -D_GNU_SOURCE -I$(B)
+USER_LIBS   := $(shell pkg-config --libs $(PKGS))
+
+$(B)/user/%.o: user/%.c $(HEADERS) | $(B)/bpf/host.skel.h
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) -MMD -c $< -o $@
+
+$(B)/synward: $(USER_OBJ)
+	$(say) LINK $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(USER_LIBS) -o $@
+
+-include $(USER_OBJ:.o=.d)
+
+install: $(B)/synward
+	install -Dm755 $(B)/synward $(DESTDIR)$(PREFIX)/sbin/synward

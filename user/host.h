@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Host mode's programs, loaded. Two objects over the same maps: base holds the maps and
+ * all but the XDP program, which has one of its own, because libxdp wants to load that
+ * itself (as a part of its dispatcher, or as it is).
+ */
+#ifndef SYNWARD_HOST_H
+#define SYNWARD_HOST_H
+
+#include "guard.h"
+#include "bpf/host.skel.h"
+
+struct host {
+	struct host_bpf *base;
+	bool reused; /* the maps are those of a running guard */
+};
+
+/* Descriptors of the maps a running guard uses, by name, to be taken over. */
+#define HOST_MAPS_MAX 16
+
+struct host_maps {
+	struct {
+		char name[16];
+		int fd;
+	} map[HOST_MAPS_MAX];
+	int count;
+};
+
+/* The maps of a program that runs; needs CAP_SYS_ADMIN, the kernel's condition for map ids. */
+int host_maps_of(int prog_fd, struct host_maps *ret);
+int host_maps_add(struct host_maps *maps, const char *name, int fd); /* takes fd */
+int host_maps_fd(const struct host_maps *maps, const char *name); /* -ENOENT */
+void host_maps_close(struct host_maps *maps);
+
+/* Loads base. maps, if not NULL and of the same shape, are taken over. */
+int host_load(struct host *host, const struct host_maps *maps, struct why *why);
+
+/* Opens an object for the XDP program alone, over base's maps; not loaded yet. */
+int host_open_xdp(const struct host *host, struct host_bpf **ret);
+
+/* Looks at every socket of this namespace and starts the timer that keeps on doing so. */
+int host_start(const struct host *host, struct why *why);
+
+void host_close(struct host *host);
+
+#endif

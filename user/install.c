@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "host.h"
+#include "install.h"
+#include "keys.h"
+#include "pins.h"
+#include "tc.h"
+
+/* Maps that are pinned under their names. secrets is not: a pin could be read. */
+static const struct {
+	const char *name;
+	mode_t mode;
+} pinned[] = {
+	{ "walk", 0600 }, /* the timer lives as long as this pin */
+	{ "config", 0600 },
+	{ "listeners", 0600 },
+	{ "known", 0600 },
+	{ "handed", 0600 },
+	{ "counters", 0644 },
+	{ "info", 0644 },
+};
+
+static int pin_maps(const struct guard *g, const struct host *host)
+{
+	struct bpf_map *map;
+	size_t i;
+	int err = pins_make_directory(g);
+
+	for (i = 0; !err && i < sizeof(pinned) / sizeof(*pinned); i++) {
+		map = bpf_object__find_map_by_name(host->base->obj, pinned[i].name);
+		err = map ? pins_put(g, pinned[i].name, bpf_map__fd(map), pinned[i].mode) : -ENOENT;
+	}
+	return err;
+}
+
+static int read_rmem_max(__u32 *ret)
+{
+	FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
+	__u32 value;
+	int got;
+
+	if (!f)
+		return -errno;
+	got = fscanf(f, "%u", &value);
+	fclose(f);
+	if (got != 1)
+		return -EIO;
+	*ret = value;
+	return 0;
+}
+
+static int put_entry(const struct bpf_map *map, const void *value)
+{
+	__u32 zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(map), &zero, value, BPF_ANY) ? -errno : 0;
+}
+
+static int get_entry(const struct bpf_map *map, void *ret)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(bpf_map__fd(map), &zero, ret) ? -errno : 0;
+}
+
+/* A map of another version, or of nobody yet, reads as generation 0. */
+static int write_config(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
+{
+	struct sw_config old, config = { .epoch_offset_ns = epoch_offset_ns };
+	int err;
+
+	err = get_entry(host->base->maps.config, &old);
+	if (!err)
+		err = read_rmem_max(&config.rmem_max);
+	if (err)
+		return err;
+	config.generation = old.generation + 1;
+	memcpy(config.port, plan->ports.word, sizeof(config.port));
+	return put_entry(host->base->maps.config, &config);
+}
+
+static __u64 time_of_day_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static struct sw_info describe(const struct guard *g, const struct plan *plan, enum sw_tc_kind tc)
+{
+	return (struct sw_info){
+		.abi = SW_ABI,
+		.ifindex = g->ifindex,
+		.netns_inode = g->netns_inode,
+		.attached_at_ns = time_of_day_ns(),
+		.xdp_mode = plan->mode,
+		.attach_kind = plan->kind,
+		.tc_kind = tc,
+		.ports_auto = plan->ports_auto,
+		.version = SW_VERSION,
+	};
+}
+
+static int fill_maps(const struct host *host, const struct plan *plan, struct why *why)
+{
+	__u64 offset_ns = keys_epoch_offset_ns();
+	int err;
+
+	err = keys_fill(bpf_map__fd(host->base->maps.secrets), offset_ns);
+	if (!err)
+		err = write_config(host, plan, offset_ns);
+	if (err)
+		why_is(why, err, "cannot fill the maps: %s", strerror(-err));
+	return err;
+}
+
+int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info *ret_info,
+		  struct why *why)
+{
+	struct host host = {};
+	struct why ignored;
+	struct sw_info info;
+	enum sw_tc_kind tc;
+	int err;
+
+	err = host_load(&host, NULL, why);
+	if (err)
+		return err;
+	err = fill_maps(&host, plan, why);
+	if (err)
+		goto close;
+	err = host_start(&host, why);
+	if (err)
+		goto close;
+	err = pin_maps(g, &host);
+	if (err) {
+		why_is(why, err, "cannot pin below " GUARD_ROOT ": %s", strerror(-err));
+		goto undo;
+	}
+	err = tc_attach(g, bpf_program__fd(host.base->progs.synward_tc), &tc, why);
+	if (err)
+		goto undo;
+	info = describe(g, plan, tc);
+	err = put_entry(host.base->maps.info, &info);
+	if (!err)
+		err = xdp_attach(g, &host, plan->mode, plan->kind, why);
+	if (err)
+		goto undo;
+	*ret_info = info;
+	goto close;
+undo:
+	tc_detach(g, &ignored);
+	pins_drop_all(g);
+close:
+	host_close(&host);
+	return err;
+}
+
+/* The maps the running guard uses: through its program, which alone leads to the secrets. */
+static int running_maps(const struct guard *g, const struct xdp_state *running,
+			struct host_maps *ret, struct why *why)
+{
+	int prog_fd = xdp_open_ours(running), err, fd;
+
+	err = prog_fd < 0 ? prog_fd : host_maps_of(prog_fd, ret);
+	if (prog_fd >= 0)
+		close(prog_fd);
+	if (err)
+		return why_is(why, err, "cannot take over the running guard's maps: %s%s",
+			      strerror(-err), err == -EPERM ? "; that needs CAP_SYS_ADMIN" : "");
+	/* No program uses this one; without its pin the maps are not known and not reused. */
+	fd = pins_open(g, "info");
+	if (fd >= 0)
+		host_maps_add(ret, "info", fd);
+	return 0;
+}
+
+/* Both hooks to the new programs, or none. */
+static int switch_programs(const struct guard *g, const struct host *host, const struct plan *plan,
+			   const struct xdp_state *running, enum sw_tc_kind *ret_tc,
+			   struct why *why)
+{
+	struct why ignored;
+	enum sw_tc_kind tc;
+	int old_tc, err;
+
+	err = tc_replace(g, bpf_program__fd(host->base->progs.synward_tc), &tc, &old_tc, why);
+	if (err)
+		return err;
+	err = xdp_replace(g, host, running, plan->kind, why);
+	if (err && old_tc >= 0) {
+		int unused = -1;
+
+		tc_replace(g, old_tc, &tc, &unused, &ignored);
+		if (unused >= 0)
+			close(unused);
+	}
+	if (old_tc >= 0)
+		close(old_tc);
+	if (!err)
+		*ret_tc = tc;
+	return err;
+}
+
+/* After the switch: what the running maps are told, in the order that never refuses a good cookie. */
+static int renew_maps(const struct host *host, const struct plan *plan, struct sw_info *info)
+{
+	struct sw_config old;
+	struct sw_info before;
+	int err;
+
+	err = get_entry(host->base->maps.config, &old);
+	if (!err)
+		err = get_entry(host->base->maps.info, &before);
+	/* The clock of epochs stays, though the time of day may have been set meanwhile. */
+	if (!err)
+		err = write_config(host, plan, old.epoch_offset_ns);
+	if (!err)
+		err = keys_rotate(bpf_map__fd(host->base->maps.secrets), old.epoch_offset_ns);
+	if (err < 0)
+		return err;
+	info->attached_at_ns = before.attached_at_ns; /* its counters go on too */
+	return 0;
+}
+
+int install_renew(const struct guard *g, const struct plan *plan, const struct xdp_state *running,
+		  struct sw_info *ret_info, struct why *why)
+{
+	struct host_maps maps = {};
+	struct host host = {};
+	struct sw_info info;
+	enum sw_tc_kind tc;
+	int err;
+
+	err = running_maps(g, running, &maps, why);
+	if (err)
+		return err;
+	err = host_load(&host, &maps, why);
+	if (err)
+		goto close_maps;
+	if (!host.reused)
+		err = fill_maps(&host, plan, why);
+	if (!err)
+		err = host_start(&host, why);
+	if (!err)
+		err = switch_programs(g, &host, plan, running, &tc, why);
+	if (err)
+		goto close;
+	info = describe(g, plan, tc);
+	if (host.reused)
+		err = renew_maps(&host, plan, &info);
+	if (!err)
+		err = put_entry(host.base->maps.info, &info);
+	if (!err)
+		err = pin_maps(g, &host); /* another version's maps have changed; a lost pin comes back */
+	if (err)
+		why_is(why, err, "the programs are renewed, but not their maps: %s; attach again",
+		       strerror(-err));
+	else
+		*ret_info = info;
+close:
+	host_close(&host);
+close_maps:
+	host_maps_close(&maps);
+	return err;
+}

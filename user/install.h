@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Putting a guard on, renewing it, taking it off. The caller holds pins_lock(). */
+#ifndef SYNWARD_INSTALL_H
+#define SYNWARD_INSTALL_H
+
+#include "guard.h"
+#include "ports.h"
+#include "xdp.h"
+
+struct plan {
+	struct ports ports;
+	bool ports_auto;
+	enum sw_xdp_mode mode;
+	enum sw_attach_kind kind;
+};
+
+/* Everything or nothing: what a failure leaves is what was there before. */
+int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info *ret_info,
+		  struct why *why);
+
+/* The same over the guard that runs, without a gap; plan's mode and kind are the running ones. */
+int install_renew(const struct guard *g, const struct plan *plan, const struct xdp_state *running,
+		  struct sw_info *ret_info, struct why *why);
+
+/* Takes off what is there, be it half a guard: XDP first. */
+int install_remove(const struct guard *g, struct why *why);
+
+/* Removes what interfaces left behind that exist no more, of any namespace. */
+void install_sweep(void);
+
+#endif

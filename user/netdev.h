@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Facts about interfaces, asked of the kernel by rtnetlink and ethtool. */
+#ifndef SYNWARD_NETDEV_H
+#define SYNWARD_NETDEV_H
+
+#include <net/if.h>
+#include <stdbool.h>
+
+enum netdev_peer {
+	NETDEV_NOT_VETH,
+	NETDEV_PEER_HAS_XDP, /* in native mode */
+	NETDEV_PEER_NO_XDP,
+	NETDEV_PEER_UNSEEN, /* in a namespace that cannot be asked */
+};
+
+/* Whether a native XDP_TX leaves at once: on veth the peer's XDP program must poll for it. */
+int netdev_peer(unsigned int ifindex, enum netdev_peer *ret);
+
+/* 1 and a name if a VLAN interface of this namespace sits on ifindex, else 0. */
+int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
+
+/* True if the NIC takes VLAN tags out of the frames before XDP sees them. */
+bool netdev_strips_vlan(const char *ifname);
+
+/* True if tc filters sit on clsact of ifindex, or if that cannot be told. */
+bool netdev_has_filters(unsigned int ifindex);
+
+#endif

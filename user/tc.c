@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "netdev.h"
+#include "pins.h"
+#include "tc.h"
+
+#define TCX_INGRESS 46 /* BPF_TCX_INGRESS, newer than the headers of libbpf 1.1 */
+#define LINK_TCX    11 /* BPF_LINK_TYPE_TCX */
+
+/* Where our filter sits on clsact: found again by it. "SW" in ASCII. */
+#define OUR_PRIORITY 0x5357
+#define OUR_HANDLE   1
+
+const char *tc_kind_name(enum sw_tc_kind kind)
+{
+	return kind == SW_TC_TCX ? "tcx" : "clsact";
+}
+
+static int attach_tcx(const struct guard *g, int prog_fd)
+{
+	int fd = bpf_link_create(prog_fd, g->ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL), err;
+
+	if (fd < 0)
+		return -errno;
+	err = pins_put(g, GUARD_TC_LINK, fd, 0600);
+	close(fd);
+	return err;
+}
+
+static int make_clsact(const struct guard *g)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	char mark[GUARD_PATH];
+	int err = bpf_tc_hook_create(&hook);
+
+	if (err == -EEXIST)
+		return 0;
+	if (err)
+		return err;
+	guard_path(g, GUARD_CLSACT, mark);
+	return mkdir(mark, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+static int put_filter(const struct guard *g, int prog_fd)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_fd, .handle = OUR_HANDLE,
+		    .priority = OUR_PRIORITY, .flags = BPF_TC_F_REPLACE);
+
+	return bpf_tc_attach(&hook, &opts);
+}
+
+/* The id of the program in our filter, or a negative errno. */
+static int query_filter(const struct guard *g, __u32 *ret_id)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
+	int err = bpf_tc_query(&hook, &opts);
+
+	if (!err)
+		*ret_id = opts.prog_id;
+	return err;
+}
+
+static int attach_clsact(const struct guard *g, int prog_fd)
+{
+	int err = make_clsact(g);
+
+	return err ? err : put_filter(g, prog_fd);
+}
+
+int tc_attach(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, struct why *why)
+{
+	enum sw_tc_kind kind = SW_TC_TCX;
+	int err = attach_tcx(g, prog_fd);
+
+	if (err == -EINVAL || err == -EOPNOTSUPP) { /* a kernel without tcx */
+		kind = SW_TC_CLSACT;
+		err = attach_clsact(g, prog_fd);
+	}
+	if (err)
+		return why_is(why, err, "cannot attach to tc ingress: %s", strerror(-err));
+	*ret_kind = kind;
+	return 0;
+}
+
+static int link_info(const struct guard *g, __u32 *ret_prog_id, __u32 *ret_ifindex)
+{
+	/* struct bpf_link_info with its tcx member, which the headers here may lack. */
+	union {
+		struct bpf_link_info info;
+		struct {
+			__u32 type, id, prog_id, pad, ifindex, attach_type;
+		} tcx;
+	} link = {};
+	__u32 length = sizeof(link);
+	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (bpf_obj_get_info_by_fd(fd, &link.info, &length))
+		err = -errno;
+	close(fd);
+	if (!err && link.tcx.type != LINK_TCX)
+		err = -EINVAL;
+	if (err)
+		return err;
+	*ret_prog_id = link.tcx.prog_id;
+	*ret_ifindex = link.tcx.ifindex;
+	return 0;
+}
+
+int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind)
+{
+	__u32 prog_id, ifindex;
+
+	*ret_kind = guard_has(g, GUARD_TC_LINK) ? SW_TC_TCX : SW_TC_CLSACT;
+	if (*ret_kind == SW_TC_TCX)
+		return !link_info(g, &prog_id, &ifindex) && ifindex == g->ifindex;
+	return !query_filter(g, &prog_id);
+}
+
+bool tc_proves_dead(const struct guard *g)
+{
+	__u32 prog_id, ifindex;
+
+	return !link_info(g, &prog_id, &ifindex) && !ifindex;
+}
+
+static int open_program(__u32 id)
+{
+	int fd = bpf_prog_get_fd_by_id(id);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int replace_tcx(const struct guard *g, int prog_fd)
+{
+	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (bpf_link_update(fd, prog_fd, NULL))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+int tc_replace(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, int *ret_old_fd,
+	       struct why *why)
+{
+	enum sw_tc_kind kind;
+	__u32 id, ifindex;
+	int err, old_fd;
+
+	if (!tc_look(g, &kind)) {
+		pins_drop(g, GUARD_TC_LINK);
+		*ret_old_fd = -1;
+		return tc_attach(g, prog_fd, ret_kind, why);
+	}
+	err = kind == SW_TC_TCX ? link_info(g, &id, &ifindex) : query_filter(g, &id);
+	old_fd = err ? err : open_program(id);
+	if (old_fd < 0)
+		return why_is(why, old_fd, "cannot open the program on tc ingress: %s",
+			      strerror(-old_fd));
+	err = kind == SW_TC_TCX ? replace_tcx(g, prog_fd) : put_filter(g, prog_fd);
+	if (err) {
+		close(old_fd);
+		return why_is(why, err, "cannot replace the program on tc ingress: %s",
+			      strerror(-err));
+	}
+	*ret_kind = kind;
+	*ret_old_fd = old_fd;
+	return 0;
+}
+
+static int detach_tcx(const struct guard *g)
+{
+	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
+
+	if (fd < 0)
+		return fd;
+	/* Of a dead interface the link is detached already. */
+	if (bpf_link_detach(fd) && errno != ENOLINK)
+		err = -errno;
+	close(fd);
+	return err ? err : pins_drop(g, GUARD_TC_LINK);
+}
+
+static int detach_clsact(const struct guard *g)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
+	__u32 id;
+	int err;
+
+	if (!query_filter(g, &id)) {
+		err = bpf_tc_detach(&hook, &opts);
+		if (err)
+			return err;
+	}
+	if (!guard_has(g, GUARD_CLSACT))
+		return 0;
+	if (!netdev_has_filters(g->ifindex)) {
+		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+		err = bpf_tc_hook_destroy(&hook);
+		if (err && err != -ENOENT && err != -EINVAL)
+			return err;
+	}
+	return pins_drop(g, GUARD_CLSACT);
+}
+
+int tc_detach(const struct guard *g, struct why *why)
+{
+	int err = 0;
+
+	if (guard_has(g, GUARD_TC_LINK))
+		err = detach_tcx(g);
+	if (!err && g->ifname[0])
+		err = detach_clsact(g);
+	if (err)
+		why_is(why, err, "cannot detach from tc ingress: %s", strerror(-err));
+	return err;
+}

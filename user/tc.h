@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The tc ingress hook: a tcx link where the kernel has them, else a filter on clsact. */
+#ifndef SYNWARD_TC_H
+#define SYNWARD_TC_H
+
+#include "guard.h"
+
+int tc_attach(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, struct why *why);
+
+/*
+ * Puts prog_fd in the place of our program, or there anew if somebody took ours away.
+ * *ret_old_fd: the program that was there, to go back to it; -1 if there was none.
+ */
+int tc_replace(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, int *ret_old_fd,
+	       struct why *why);
+
+/* Takes off whatever is ours, also what a killed process left half done. */
+int tc_detach(const struct guard *g, struct why *why);
+
+/* 1 if our program is on the hook, 0 if it is gone; *ret_kind says how it is or was attached. */
+int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind);
+
+/* True if the interface of the guard, of whatever namespace, is known to exist no more. */
+bool tc_proves_dead(const struct guard *g);
+
+const char *tc_kind_name(enum sw_tc_kind kind);
+
+#endif
