@@ -118,6 +118,28 @@ static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const stru
 	return sw_reply(ctx, pkt, &sa) ? SW_SYNACK_SENT : SW_NO_ROOM;
 }
 
+/* A forged source that is an address of ours, or the broadcast address of a network of ours. */
+static __always_inline bool source_is_ours(const struct sw_packet *pkt, const struct sw_walk *state)
+{
+	const struct sw_tuple *t = &pkt->tuple;
+
+	return sw_own_maybe(state, t->saddr_hi, t->saddr_lo) &&
+	       sw_address_find(state->net, t->saddr_hi, t->saddr_lo, t->family_v6) !=
+		       SW_ADDRESS_FOREIGN;
+}
+
+/* True if the kernel would take the frame as sent to this machine alone. */
+static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
+{
+	__u64 *dest = (void *)(long)ctx->data;
+
+	if ((void *)(dest + 1) > (void *)(long)ctx->data_end)
+		return false;
+	if (l->flags & SW_LF_ANY_MAC)
+		return !(*dest & 1); /* not to a group */
+	return (*dest & 0xffffffffffff) == l->mac;
+}
+
 static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
 						 const struct sw_scene *scene)
 {
@@ -129,7 +151,7 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 		return SW_SYN_FRAGMENT;
 	if (pkt->header_length < sizeof(struct tcphdr) || pkt->header_length > pkt->l4_length)
 		return SW_HEADER_INVALID;
-	if (sw_address_unanswerable(pkt))
+	if (sw_address_unanswerable(pkt) || source_is_ours(pkt, scene->state))
 		return SW_ADDRESS_INVALID;
 	/* Record route and its kin are the kernel's to answer. */
 	if (pkt->ip_options)
@@ -191,8 +213,12 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 
 /* RST and SYN-ACK: only for a socket that is there, a connecting one of ours among them. */
 static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const struct sw_packet *pkt,
-						  enum sw_reason refused)
+						  const struct sw_scene *scene, enum sw_reason refused)
 {
+	bool fresh;
+
+	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
+		return SW_ACK_BEHIND_VALID;
 	return sw_socket_exists(ctx, &pkt->tuple) ? SW_KNOWN : refused;
 }
 
@@ -247,6 +273,8 @@ static __always_inline enum sw_reason guard(struct xdp_md *ctx)
 	scene.listener = sw_listener_find(ctx, &pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
 	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE)
 		return SW_NOT_GUARDED;
+	if (!frame_is_for_us(ctx, scene.listener))
+		return SW_NOT_GUARDED;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
 
 	switch (classify(pkt.flags)) {
@@ -255,9 +283,9 @@ static __always_inline enum sw_reason guard(struct xdp_md *ctx)
 	case SW_SEG_ACK:
 		return check_ack(ctx, &pkt, &scene);
 	case SW_SEG_SYNACK:
-		return check_other(ctx, &pkt, SW_SYNACK_UNSOLICITED);
+		return check_other(ctx, &pkt, &scene, SW_SYNACK_UNSOLICITED);
 	case SW_SEG_RST:
-		return check_other(ctx, &pkt, SW_RST_UNKNOWN);
+		return check_other(ctx, &pkt, &scene, SW_RST_UNKNOWN);
 	default:
 		return SW_FLAGS_INVALID;
 	}

@@ -11,6 +11,10 @@
 
 #include "cookie.h"
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "synward reads headers as little-endian words; big-endian machines are not supported"
+#endif
+
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
 #define SW_ABI 1
 
@@ -71,8 +75,9 @@ enum sw_listener_state {
 #define SW_LF_WSCALE 0x04 /* net.ipv4.tcp_window_scaling */
 #define SW_LF_ECN    0x08 /* net.ipv4.tcp_ecn */
 #define SW_LF_SIGNED 0x10 /* listener holds TCP-MD5 or TCP-AO keys */
-#define SW_LF_REFLECT_TOS 0x20 /* net.ipv4.tcp_reflect_tos */
-#define SW_LF_DF 0x40	/* IPv4: don't fragment */
+#define SW_LF_DF     0x20 /* IPv4: don't fragment */
+#define SW_LF_REFLECT_TOS 0x40 /* net.ipv4.tcp_reflect_tos */
+#define SW_LF_ANY_MAC 0x80 /* a bridge, bond or macvlan sorts the frames: not only to our MAC */
 
 struct sw_listener {
 	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */
@@ -86,7 +91,9 @@ struct sw_listener {
 	__u8 wscale;		  /* ours */
 	__u8 ttl;
 	__u8 tos;
-	__u8 pad[23];
+	__u8 pad[7];
+	__u64 mac; /* the interface's, as the frame's first 8 bytes hold it; top 16 bits 0 */
+	__u64 rest;
 };
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
 
@@ -107,6 +114,8 @@ _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line")
  */
 #define SW_HANDED_SLOTS (1U << 16) /* 512 KiB */
 
+#define SW_OWN_WORDS 16 /* 1024 bits */
+
 enum sw_walk_phase {
 	SW_WALK_IDLE = 0, /* next tick starts to clear the other generation */
 	SW_WALK_CLEAR,
@@ -124,6 +133,8 @@ struct sw_walk {
 	__u32 abandoned;   /* 1: this walk missed something, do not switch */
 	__u32 sockets;	   /* of our namespace, counted by this walk */
 	__u32 mask[2];	   /* of each generation: words in use, a power of two, less 1 */
+	__u32 ticks;	   /* since the timer was started */
+	__u64 own[SW_OWN_WORDS]; /* filter of this namespace's unicast and broadcast addresses */
 };
 
 /* map `info`, one entry: what is attached here, for status. Written by the loader. */

@@ -93,6 +93,8 @@ static __always_inline struct bpf_sock *sw_skb_listener(struct __sk_buff *skb, b
 	return sk;
 }
 
+#define SW_HEADERS_MAX 256 /* bytes of a frame that are made linear: more than any we parse but IPv6 chains */
+
 /* Gives skb to its listener as the ACK of a finished handshake; the event that says how it went. */
 static __always_inline enum sw_event sw_handoff_give(struct __sk_buff *skb, struct bpf_tcp_req_attrs *attrs)
 {
@@ -101,6 +103,9 @@ static __always_inline enum sw_event sw_handoff_give(struct __sk_buff *skb, stru
 	bool known;
 	int err = -1;
 
+	/* Some drivers leave headers in a page: direct access sees the linear part only. */
+	if (skb->data_end - skb->data < SW_HEADERS_MAX)
+		bpf_skb_pull_data(skb, skb->len < SW_HEADERS_MAX ? skb->len : SW_HEADERS_MAX);
 	sk = sw_skb_listener(skb, &known);
 	if (!sk)
 		return known ? SW_EV_HANDOFF_KNOWN : SW_EV_HANDOFF_NO_LISTENER;

@@ -102,6 +102,8 @@ struct net_device {
 	struct list_head dev_list;
 	struct in_device *ip_ptr;
 	struct inet6_dev *ip6_ptr;
+	const unsigned char *dev_addr;
+	void *rx_handler;
 };
 
 /* net/xdp.h */

@@ -6,113 +6,17 @@
 #ifndef SYNWARD_BPF_LISTENER_H
 #define SYNWARD_BPF_LISTENER_H
 
+#include "address.h"
 #include "socket.h"
 #include "../../headers/window.h"
 
 #define SW_LISTENER_FRESH_NS 250000000ULL
 #define SW_FULL_FRESH_NS     4000000ULL /* a full accept queue may drain at once */
 
-#define SW_ADDRESS_STEPS 16384 /* addresses and interfaces looked at for one address */
-#define SW_IFA_TENTATIVE 0x40  /* IFA_F_TENTATIVE: duplicate detection is not over */
-
 #define SW_PMTUDISC_WANT 1
 #define SW_PMTUDISC_DO	 2
 
 #define SW_SOCK_RCVBUF_LOCK 2
-
-/* A walk over the addresses of all interfaces of a namespace, one address a step. */
-struct sw_address_walk {
-	struct net_device *dev;
-	struct in_ifaddr *ifa;	   /* next IPv4 address of dev */
-	struct list_head *ifa6;	   /* next IPv6 address of dev ... */
-	struct list_head *ifa6_end; /* ... up to its list head */
-	struct list_head *devs_end; /* head of the list of interfaces */
-	__u64 addr_hi, addr_lo;
-	__u8 family_v6;
-	__u8 found;
-};
-
-static __always_inline void sw_address_walk_dev(struct sw_address_walk *w, struct net_device *dev)
-{
-	w->dev = dev;
-	w->ifa = NULL;
-	w->ifa6 = w->ifa6_end = NULL;
-	if (w->family_v6) {
-		struct inet6_dev *idev = BPF_CORE_READ(dev, ip6_ptr);
-
-		if (idev) {
-			w->ifa6_end = (void *)idev + bpf_core_field_offset(struct inet6_dev, addr_list);
-			w->ifa6 = BPF_CORE_READ(idev, addr_list.next);
-		}
-	} else {
-		struct in_device *idev = BPF_CORE_READ(dev, ip_ptr);
-
-		if (idev)
-			w->ifa = BPF_CORE_READ(idev, ifa_list);
-	}
-}
-
-/* BPF_CORE_READ() wants its first pointer in a variable, not in a struct of ours. */
-static __always_inline bool sw_address_step_v4(struct sw_address_walk *w, struct in_ifaddr *ifa)
-{
-	w->ifa = BPF_CORE_READ(ifa, ifa_next);
-	return BPF_CORE_READ(ifa, ifa_local) == (__u32)w->addr_lo;
-}
-
-static __always_inline bool sw_address_step_v6(struct sw_address_walk *w, struct list_head *entry)
-{
-	struct inet6_ifaddr *ifa = (void *)entry - bpf_core_field_offset(struct inet6_ifaddr, if_list);
-	__u64 addr[2] = {};
-
-	w->ifa6 = BPF_CORE_READ(entry, next);
-	if (!w->ifa6)
-		w->ifa6 = w->ifa6_end;
-	bpf_core_read(addr, sizeof(addr), &ifa->addr);
-	return addr[0] == w->addr_hi && addr[1] == w->addr_lo &&
-	       !(BPF_CORE_READ(ifa, flags) & SW_IFA_TENTATIVE);
-}
-
-static __always_inline struct list_head *sw_next_dev(struct net_device *dev)
-{
-	return BPF_CORE_READ(dev, dev_list.next);
-}
-
-static long sw_address_step(__u32 step, void *arg)
-{
-	struct sw_address_walk *w = arg;
-	struct list_head *next;
-
-	if (w->ifa) {
-		w->found = sw_address_step_v4(w, w->ifa);
-		return w->found;
-	}
-	if (w->ifa6 != w->ifa6_end) {
-		w->found = sw_address_step_v6(w, w->ifa6);
-		return w->found;
-	}
-	next = sw_next_dev(w->dev);
-	if (!next || next == w->devs_end)
-		return 1;
-	sw_address_walk_dev(w, (void *)next - bpf_core_field_offset(struct net_device, dev_list));
-	return 0;
-}
-
-/* True if an interface of that namespace has the address. */
-static __always_inline bool sw_address_is_local(struct net *net, const struct sw_tuple *t)
-{
-	struct sw_address_walk w = {
-		.addr_hi = t->daddr_hi,
-		.addr_lo = t->daddr_lo,
-		.family_v6 = t->family_v6,
-	};
-	struct list_head *first;
-
-	w.devs_end = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
-	first = BPF_CORE_READ(net, dev_base_head.next);
-	sw_address_walk_dev(&w, (void *)first - bpf_core_field_offset(struct net_device, dev_list));
-	bpf_loop(SW_ADDRESS_STEPS, sw_address_step, &w, 0);
-	return w.found;
-}
 
 static __always_inline __u16 sw_our_mss(struct net_device *dev, const struct tcp_sock *tp, int v6)
 {
@@ -162,6 +66,14 @@ static __always_inline bool sw_listener_signed(const struct tcp_sock *tp)
 	return bpf_core_field_exists(tp->ao_info) && tp->ao_info;
 }
 
+/* A frame to another machine's MAC is not ours to answer, unless something above the interface sorts them. */
+static __always_inline void sw_listener_mac(struct sw_listener *l, struct net_device *dev)
+{
+	if (BPF_CORE_READ(dev, rx_handler))
+		l->flags |= SW_LF_ANY_MAC;
+	bpf_probe_read_kernel(&l->mac, ETH_ALEN, BPF_CORE_READ(dev, dev_addr));
+}
+
 /* Fills all but the key of *l from a listening socket. */
 static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_listener *l,
 					     const struct tcp_sock *tp, const struct sw_config *cfg,
@@ -169,7 +81,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 {
 	const struct inet_sock *inet = &tp->inet_conn.icsk_inet;
 	const struct sock *sk = &inet->sk;
-	struct net *net = sk->__sk_common.skc_net.net;
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	struct xdp_buff *xdp = bpf_cast_to_kern_ctx(ctx);
 	struct net_device *dev = xdp->rxq->dev;
 	__s16 hops;
@@ -177,7 +89,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	/* What the hand-over needs: without net.ipv4.tcp_syncookies it is refused. */
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) || tp->is_mptcp)
 		return;
-	if (!sw_address_is_local(net, t))
+	if (sw_address_find((__u64)net, t->daddr_hi, t->daddr_lo, t->family_v6) != SW_ADDRESS_OWN)
 		return;
 
 	l->state = sk->sk_ack_backlog > sk->sk_max_ack_backlog ? SW_LISTENER_FULL : SW_LISTENER_OPEN;
@@ -197,6 +109,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	if (sw_listener_signed(tp))
 		l->flags |= SW_LF_SIGNED;
 
+	sw_listener_mac(l, dev);
 	if (t->family_v6) {
 		hops = BPF_CORE_READ(inet, pinet6, hop_limit);
 		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(dev, ip6_ptr, cnf.hop_limit);

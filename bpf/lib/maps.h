@@ -67,12 +67,39 @@ struct {
 	__type(value, struct sw_info);
 } info SEC(".maps");
 
-/* What one CPU needs between frames and only it touches. */
+enum sw_address {
+	SW_ADDRESS_FOREIGN = 0,
+	SW_ADDRESS_OWN,
+	SW_ADDRESS_BROADCAST, /* of a network an interface is in */
+};
+
+/* A walk over the addresses of all interfaces of a namespace, one a step. */
+struct sw_address_walk {
+	struct net_device *dev;
+	struct in_ifaddr *ifa;	    /* next IPv4 address of dev */
+	struct list_head *ifa6;	    /* next IPv6 address of dev ... */
+	struct list_head *ifa6_end; /* ... up to its list head */
+	struct list_head *devs_end; /* head of the list of interfaces */
+	/* The address found last; IPv4 ones as in struct sw_tuple. */
+	__u64 addr_hi, addr_lo;
+	__u32 broadcast; /* of an IPv4 address, 0: none */
+	__u8 is_v6;
+	/* What to do with it: look for one, or collect all in a filter. */
+	__u8 wanted_v6, collect, found; /* found: enum sw_address */
+	__u64 wanted_hi, wanted_lo;
+	__u64 filter[SW_OWN_WORDS];
+};
+
+/*
+ * What one CPU needs between frames, and scratch too large for the stack. Only softirqs
+ * touch it, which do not interrupt each other.
+ */
 struct sw_local {
 	__u64 budget_since_ns;
 	__u32 budget_used; /* SYNs */
 	__u32 pad;
 	struct sw_optread read;
+	struct sw_address_walk addresses;
 };
 
 struct {

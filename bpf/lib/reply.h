@@ -10,23 +10,22 @@
 #define SW_FRAME_MIN 60 /* bytes, Ethernet without its checksum */
 #define SW_SYN_WORDS 375 /* 32-bit words of a SYN with data that are summed: 1500 bytes */
 
-/* RFC 1122 3.2.1.3, RFC 4291 2.5: a source or destination no SYN-ACK may go to or come from. */
+/*
+ * RFC 1122 3.2.1.3, RFC 4291 2.5: a source or destination no SYN-ACK may go to or come
+ * from. The kernel drops these as martians or before a request is made.
+ */
 static __always_inline bool sw_address_unanswerable(const struct sw_packet *pkt)
 {
 	const struct sw_tuple *t = &pkt->tuple;
+	__u8 first;
 
 	if (t->saddr_lo == t->daddr_lo && t->saddr_hi == t->daddr_hi)
 		return true;
-	if (t->family_v6) {
-		if (!t->saddr_hi && (!t->saddr_lo || t->saddr_lo == bpf_cpu_to_be64(1)))
-			return true;
-		return (t->saddr_hi & 0xff) == 0xff || (t->daddr_hi & 0xff) == 0xff;
-	} else {
-		__u8 first = t->saddr_lo & 0xff, to = t->daddr_lo & 0xff;
-
-		/* 0/8, 127/8, 224/4 and up, the limited broadcast among them */
-		return first == 0 || first == 127 || first >= 224 || to == 0 || to >= 224;
-	}
+	if (t->family_v6) /* ::/64 holds ::, ::1 and the IPv4-mapped ones; ff00::/8 multicast */
+		return t->saddr_hi == 0 || (t->saddr_hi & 0xff) == 0xff;
+	first = t->saddr_lo & 0xff;
+	return first == 0 || first == 127 || (first >= 224 && first < 240) ||
+	       (__u32)t->saddr_lo == 0xffffffff;
 }
 
 /* The TCP pseudo-header's sum; the same in both directions. */
