@@ -62,7 +62,8 @@ struct sw_secrets {
  * cache for each CPU, filled from the kernel's own listener by bpf/lib/listener.h.
  * Full cannot happen: a collision overwrites, the loser is read again.
  */
-#define SW_LISTENER_SLOTS 1024 /* for each CPU, a power of two */
+#define SW_LISTENER_BITS  10
+#define SW_LISTENER_SLOTS (1U << SW_LISTENER_BITS) /* for each CPU */
 
 enum sw_listener_state {
 	SW_LISTENER_NONE = 0, /* nothing to guard: pass */
@@ -114,7 +115,8 @@ _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line")
  */
 #define SW_HANDED_SLOTS (1U << 16) /* 512 KiB */
 
-#define SW_OWN_WORDS 16 /* 1024 bits */
+#define SW_OWN_BITS  10
+#define SW_OWN_WORDS ((1U << SW_OWN_BITS) / 64)
 
 enum sw_walk_phase {
 	SW_WALK_IDLE = 0, /* next tick starts to clear the other generation */

@@ -10,11 +10,14 @@
 /* Sums are over 16- or 32-bit words as they lie in memory; the fold is the same either way. */
 static __always_inline __u16 sw_csum_fold(__u64 sum)
 {
+	__u32 half;
+
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)sum;
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	/* Added to itself with its halves swapped, the upper half is the sum with its carry. */
+	half = (__u32)sum;
+	half += half << 16 | half >> 16;
+	return (__u16)(half >> 16);
 }
 
 /* A 64-bit word of addresses, as two 32-bit ones. */

@@ -79,19 +79,26 @@ static __always_inline struct sw_mss_table sw_mss_table(int v6, int tstamp)
 		    (struct sw_mss_table){ SW_MSS_FOUR(536, 1300, 1440, 1460), 0 };
 }
 
-static __always_inline __u32 sw_mss_count(__u64 four, __u16 mss)
+static __always_inline __u32 sw_mss_at(__u64 four, __u32 index)
 {
-	return (mss >= (four & 0xffff)) + (mss >= (four >> 16 & 0xffff)) +
-	       (mss >= (four >> 32 & 0xffff)) + (mss >= four >> 48);
+	return four >> index * 16 & 0xffff;
+}
+
+static __always_inline __u32 sw_mss_index_of_four(__u64 four, __u16 mss)
+{
+	if (mss >= sw_mss_at(four, 2))
+		return mss >= sw_mss_at(four, 3) ? 3 : 2;
+	return mss >= sw_mss_at(four, 1) ? 1 : 0;
 }
 
 /* The largest value of the table not above mss: the peer is never sent more than it offered. */
 static __always_inline __u32 sw_mss_index(__u16 mss, int v6, int tstamp)
 {
 	struct sw_mss_table table = sw_mss_table(v6, tstamp);
-	__u32 not_above = sw_mss_count(table.low, mss) + (table.high ? sw_mss_count(table.high, mss) : 0);
 
-	return not_above ? not_above - 1 : 0;
+	if (table.high && mss >= sw_mss_at(table.high, 0))
+		return 4 + sw_mss_index_of_four(table.high, mss);
+	return sw_mss_index_of_four(table.low, mss);
 }
 
 static __always_inline __u16 sw_mss_value(__u32 index, int v6, int tstamp)

@@ -30,6 +30,12 @@ static __always_inline __u64 sw_mix(__u64 hash, __u64 word)
 	return hash ^ hash >> 29;
 }
 
+/* bits bits of a word for a small table nobody gains from choosing places in. */
+static __always_inline __u32 sw_place(__u64 word, __u32 bits)
+{
+	return (__u32)(word * SW_MIX_1 >> (64 - bits));
+}
+
 /*
  * 64 bits for tables: the seed keeps outsiders from choosing tuples that collide. Not
  * a MAC: nothing is believed because of it.

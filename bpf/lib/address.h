@@ -12,7 +12,7 @@
 /* One bit of the filter for an address. */
 static __always_inline __u32 sw_own_bit(__u64 addr_hi, __u64 addr_lo)
 {
-	return (__u32)(sw_mix(addr_hi, addr_lo) >> 54);
+	return sw_place(addr_hi ^ addr_lo, SW_OWN_BITS);
 }
 
 static __always_inline void sw_own_mark(__u64 *filter, __u64 addr_hi, __u64 addr_lo)

@@ -171,8 +171,9 @@ static __always_inline struct sw_listener *sw_listener_find(struct xdp_md *ctx,
 							    __u64 now_ns)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
-	__u64 place = sw_mix(seed ^ t->daddr_hi ^ t->daddr_lo, t->dport);
-	__u32 at = cpu * SW_LISTENER_SLOTS + (__u32)(place & (SW_LISTENER_SLOTS - 1));
+	/* The seed keeps a flood from choosing ports that push a real one out. */
+	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
+	__u32 at = cpu * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
 	struct sw_listener *l = bpf_map_lookup_elem(&listeners, &at);
 	struct sw_config *cfg = SW_THE(config);
 
