@@ -11,7 +11,7 @@
 #include "pins.h"
 #include "tc.h"
 
-enum { MODE_AUTO = 0 }; /* beside enum sw_xdp_mode */
+enum { MODE_AUTO = 0 };    /* beside enum sw_xdp_mode */
 enum { KIND_RUNNING = 0 }; /* beside enum sw_attach_kind: what runs, libxdp at first */
 
 struct attach {
@@ -25,12 +25,15 @@ struct attach {
 };
 
 static const struct argp_option options[] = {
-	{ "ports", 'p', "LIST|auto", 0, "Ports to guard, as 80,443,8000-8100 (auto: whatever listens)", 0 },
-	{ "xdp", 'x', "MODE", 0, "auto, native or generic (auto: native where replies leave at once)", 0 },
-	{ "attach", 'a', "KIND", 0, "libxdp: chain with other XDP programs where the kernel can; "
-				    "link: alone (default: libxdp)", 0 },
-	{}
-};
+	{"ports", 'p', "LIST|auto", 0,
+	 "Ports to guard, as 80,443,8000-8100 (default: auto, whatever listens)", 0},
+	{"xdp", 'x', "MODE", 0,
+	 "auto, native or generic (auto: native where replies leave at once)", 0},
+	{"attach", 'a', "KIND", 0,
+	 "libxdp: chain with other XDP programs where the kernel can; "
+	 "link: alone (default: libxdp)",
+	 0},
+	{}};
 
 struct word {
 	const char *name;
@@ -38,11 +41,8 @@ struct word {
 };
 
 static const struct word modes[] = {
-	{ "auto", MODE_AUTO }, { "native", SW_XDP_NATIVE }, { "generic", SW_XDP_GENERIC }, {}
-};
-static const struct word kinds[] = {
-	{ "libxdp", SW_ATTACH_LIBXDP }, { "link", SW_ATTACH_LINK }, {}
-};
+	{"auto", MODE_AUTO}, {"native", SW_XDP_NATIVE}, {"generic", SW_XDP_GENERIC}, {}};
+static const struct word kinds[] = {{"libxdp", SW_ATTACH_LIBXDP}, {"link", SW_ATTACH_LINK}, {}};
 
 static int find_word(struct argp_state *state, const struct word *words, const char *arg,
 		     const char *what)
@@ -131,18 +131,51 @@ static int keep_running(const struct attach *a, const struct guard *g,
 	plan->mode = running->mode;
 	plan->kind = guard_has(g, GUARD_XDP_LINK) ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
 	if (a->mode != MODE_AUTO && a->mode != (int)plan->mode)
-		return why_is(why, -EBUSY, "guarded in %s mode, which cannot change while it runs; "
-			      "detach first", xdp_mode_name(plan->mode));
+		return why_is(why, -EBUSY,
+			      "guarded in %s mode, which cannot change while it runs; "
+			      "detach first",
+			      xdp_mode_name(plan->mode));
 	if (a->kind != KIND_RUNNING && a->kind != (int)plan->kind)
-		return why_is(why, -EBUSY, "guarded with --attach %s, which cannot change while it "
-			      "runs; detach first", xdp_kind_name(plan->kind));
+		return why_is(why, -EBUSY,
+			      "guarded with --attach %s, which cannot change while it "
+			      "runs; detach first",
+			      xdp_kind_name(plan->kind));
 	return 0;
+}
+
+struct warn_about {
+	struct cli *cli;
+	const char *ifname;
+};
+
+static void warn(void *arg, const char *text)
+{
+	const struct warn_about *about = arg;
+
+	say_warning(about->cli, about->ifname, "%s", text);
+}
+
+static int check_interface(struct attach *a, const struct guard *g, struct plan *plan,
+			   struct why *why)
+{
+	struct warn_about about = {a->cli, g->ifname};
+	struct check_scene scene = {g, plan, warn, &about};
+
+	return checks_run(checks_interface, &scene, why);
+}
+
+static int check_machine(struct attach *a, struct why *why)
+{
+	struct warn_about about = {a->cli, a->ifname};
+	struct check_scene scene = {.warn = warn, .arg = &about};
+
+	return checks_run(checks_machine, &scene, why);
 }
 
 static int attach_locked(struct attach *a, const struct guard *g, struct sw_info *ret_info,
 			 bool *ret_renewed, struct why *why)
 {
-	struct plan plan = { .ports = a->ports, .ports_auto = a->ports_auto };
+	struct plan plan = {.ports = a->ports, .ports_auto = a->ports_auto};
 	struct xdp_state running;
 	int err;
 
@@ -160,7 +193,7 @@ static int attach_locked(struct attach *a, const struct guard *g, struct sw_info
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
 	if (!err)
-		err = checks_before_attach(a->cli, g, &plan, why);
+		err = check_interface(a, g, &plan, why);
 	if (err)
 		return err;
 	if (*ret_renewed)
@@ -190,9 +223,9 @@ static int attach(struct attach *a, struct why *why)
 	bool renewed;
 	int lock, err;
 
-	err = checks_privileges(why);
+	err = guard_by_name(a->ifname, &g, why);
 	if (!err)
-		err = guard_by_name(a->ifname, &g, why);
+		err = check_machine(a, why);
 	if (!err)
 		err = pins_mount(why);
 	if (err)
@@ -213,7 +246,7 @@ static int attach(struct attach *a, struct why *why)
 
 int cmd_attach(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = { { &cli_argp, 0, NULL, 0 }, {} };
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -222,7 +255,7 @@ int cmd_attach(int argc, char **argv, struct cli *cli)
 		       "without a gap.",
 		.children = children,
 	};
-	struct attach a = { .cli = cli, .ports_auto = true };
+	struct attach a = {.cli = cli, .ports_auto = true};
 	struct why why = {};
 	int err;
 

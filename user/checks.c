@@ -1,12 +1,188 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <bpf/btf.h>
+
 #include "checks.h"
+#include "nat.h"
+#include "netdev.h"
 
-int checks_privileges(struct why *why)
+#define KFUNC "bpf_sk_assign_tcp_reqsk"
+
+int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why)
 {
+	int err = 0;
+
+	for (; !err && checks->name; checks++)
+		err = checks->run(scene, why);
+	return err;
+}
+
+static int effective_capabilities(__u64 *ret)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	int err = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (err && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "CapEff: %llx", ret) == 1)
+			err = 0;
+	}
+	fclose(f);
+	return err;
+}
+
+static bool has(__u64 capabilities, int which)
+{
+	return capabilities >> which & 1;
+}
+
+int check_privileges(const struct check_scene *scene, struct why *why)
+{
+	__u64 have;
+	bool bpf, perfmon, net;
+
+	if (effective_capabilities(&have)) /* the kernel will say */
+		return 0;
+	net = has(have, CAP_NET_ADMIN);
+	bpf = has(have, CAP_BPF) || has(have, CAP_SYS_ADMIN);
+	perfmon = has(have, CAP_PERFMON) || has(have, CAP_SYS_ADMIN);
+	if (net && bpf && perfmon)
+		return 0;
+	return why_is(why, -EPERM, "missing%s%s%s; run as root or with these capabilities",
+		      net ? "" : " CAP_NET_ADMIN", bpf ? "" : " CAP_BPF",
+		      perfmon ? "" : " CAP_PERFMON");
+}
+
+static int check_btf(const struct check_scene *scene, struct why *why)
+{
+	if (!access("/sys/kernel/btf/vmlinux", R_OK))
+		return 0;
+	return why_is(why, -ENOENT,
+		      "the kernel describes no types (/sys/kernel/btf/vmlinux); use one built with "
+		      "CONFIG_DEBUG_INFO_BTF");
+}
+
+static int check_kfunc(const struct check_scene *scene, struct why *why)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id;
+
+	if (!btf)
+		return why_is(why, -errno, "cannot read the kernel's types: %s", strerror(errno));
+	id = btf__find_by_name_kind(btf, KFUNC, BTF_KIND_FUNC);
+	btf__free(btf);
+	if (id >= 0)
+		return 0;
+	return why_is(why, -EOPNOTSUPP,
+		      "the kernel lacks " KFUNC "; host mode needs Linux 6.9 or newer, built with "
+		      "CONFIG_SYN_COOKIES");
+}
+
+/* -ENOENT: no such setting in this kernel or namespace. */
+static int read_sysctl(const char *path, int *ret)
+{
+	FILE *f = fopen(path, "re");
+	int value, got;
+
+	if (!f)
+		return -errno;
+	got = fscanf(f, "%d", &value);
+	fclose(f);
+	if (got != 1)
+		return -EIO;
+	*ret = value;
 	return 0;
 }
 
-int checks_before_attach(struct cli *cli, const struct guard *g, struct plan *plan, struct why *why)
+static int check_syncookies(const struct check_scene *scene, struct why *why)
 {
+	int value;
+
+	if (read_sysctl("/proc/sys/net/ipv4/tcp_syncookies", &value) || value)
+		return 0;
+	return why_is(
+		why, -EINVAL,
+		"net.ipv4.tcp_syncookies is 0 and the kernel refuses connections that cookies "
+		"made; sysctl -w net.ipv4.tcp_syncookies=1");
+}
+
+static int check_vlan(const struct check_scene *scene, struct why *why)
+{
+	const struct guard *g = scene->guard;
+	char vlan[IF_NAMESIZE];
+
+	if (scene->plan->mode != SW_XDP_NATIVE || !netdev_strips_vlan(g->ifname) ||
+	    netdev_vlan_above(g->ifindex, vlan) != 1)
+		return 0;
+	return why_is(why, -EINVAL,
+		      "the NIC takes VLAN tags off before XDP sees them and %s needs them in the "
+		      "replies; ethtool -K %s rxvlan off",
+		      vlan, g->ifname);
+}
+
+static int check_conntrack(const struct check_scene *scene, struct why *why)
+{
+	int value;
+
+	if (!read_sysctl("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
+		scene->warn(scene->arg,
+			    "net.netfilter.nf_conntrack_tcp_loose is 0: conntrack never sees the "
+			    "SYN, so a stateful firewall would drop every connection; sysctl -w "
+			    "net.netfilter.nf_conntrack_tcp_loose=1");
 	return 0;
 }
+
+/* A DNATed port has no listener here, or only a proxy's: a cookie for it would break it. */
+static void leave_alone(void *arg, const struct nat_rule *rule)
+{
+	const struct check_scene *scene = arg;
+	struct ports *ports = &scene->plan->ports;
+	char text[256];
+	unsigned int port;
+	bool guarded = false;
+
+	if (!rule->first) {
+		snprintf(text, sizeof(text),
+			 "%s redirects without naming a TCP port: give --ports without what it "
+			 "takes",
+			 rule->where);
+		scene->warn(scene->arg, text);
+		return;
+	}
+	for (port = rule->first; port <= rule->last; port++)
+		guarded |= ports_have(ports, port);
+	if (!guarded)
+		return;
+	ports_set(ports, rule->first, rule->last, false);
+	if (rule->first == rule->last)
+		snprintf(text, sizeof(text), "port %u is redirected (%s): left alone in host mode",
+			 rule->first, rule->where);
+	else
+		snprintf(text, sizeof(text),
+			 "ports %u-%u are redirected (%s): left alone in host mode", rule->first,
+			 rule->last, rule->where);
+	scene->warn(scene->arg, text);
+}
+
+static int check_nat(const struct check_scene *scene, struct why *why)
+{
+	/* What cannot be read is no reason not to guard: most hosts have no NAT. */
+	nat_each(scene->guard->ifname, leave_alone, (void *)scene);
+	return 0;
+}
+
+const struct check checks_machine[] = {{"privileges", check_privileges},
+				       {"kernel types", check_btf},
+				       {"hand-over", check_kfunc},
+				       {"syncookies", check_syncookies},
+				       {}};
+
+const struct check checks_interface[] = {
+	{"vlan", check_vlan}, {"conntrack", check_conntrack}, {"nat", check_nat}, {}};

@@ -1,12 +1,36 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What must be right, or should be known, before an interface is guarded. */
+/*
+ * What must be right, or should be known, before an interface is guarded. A list of
+ * questions, so that another command can ask the same ones.
+ */
 #ifndef SYNWARD_CHECKS_H
 #define SYNWARD_CHECKS_H
 
 #include "install.h"
-#include "say.h"
 
-int checks_privileges(struct why *why);
-int checks_before_attach(struct cli *cli, const struct guard *g, struct plan *plan, struct why *why);
+/* What the questions are about, and where they tell what should be known. */
+struct check_scene {
+	const struct guard *guard;
+	struct plan *plan; /* ports that must not be guarded are taken out of it */
+	void (*warn)(void *arg, const char *text);
+	void *arg;
+};
+
+struct check {
+	const char *name;
+	int (*run)(const struct check_scene *scene,
+		   struct why *why); /* a negative errno: cannot guard */
+};
+
+/* Of the machine and the caller; scene's guard and plan may be NULL. Ends with an empty entry. */
+extern const struct check checks_machine[];
+/* Of one interface. */
+extern const struct check checks_interface[];
+
+/* Until the first that says no. */
+int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why);
+
+/* What attach and detach cannot do without. */
+int check_privileges(const struct check_scene *scene, struct why *why);
 
 #endif

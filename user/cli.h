@@ -11,7 +11,8 @@
 
 struct command {
 	const char *name;
-	int (*run)(int argc, char **argv, struct cli *cli); /* 0, or a negative errno already said */
+	int (*run)(int argc, char **argv,
+		   struct cli *cli); /* 0, or a negative errno already said */
 	const char *arguments;
 	const char *text;
 };

@@ -8,31 +8,16 @@
 #include <bpf/libbpf.h>
 
 #include "counters.h"
-#include "names.h"
 #include "pins.h"
-
-/* Columns, as one bit each in the sets below. */
-enum column { SYNS, SYNACKS, VALID, INVALID, HANDED, PASSED, DROPPED, FRAMES };
-
-const struct counter_column counters_column[COUNTER_COLUMNS] = {
-	[SYNS] = { "syns", "SYNs, however they were judged" },
-	[SYNACKS] = { "synacks", "SYNs answered with a SYN cookie" },
-	[VALID] = { "valid", "ACKs with a valid cookie" },
-	[INVALID] = { "invalid", "ACKs without one, of no connection" },
-	[HANDED] = { "handed", "connections given to their listener" },
-	[PASSED] = { "passed", "frames left to the kernel" },
-	[DROPPED] = { "dropped", "frames dropped" },
-	[FRAMES] = { "frames", "frames seen" },
-};
 
 /*
  * Verdicts that only a SYN can get. SYNs to ports that are not guarded are not among
  * them: those stand in not_guarded with all else there.
  */
 static const enum sw_reason syn_verdicts[] = {
-	SW_SYN_KNOWN,	    SW_SYN_TO_KERNEL,	SW_SYNACK_SENT,	      SW_HEADER_INVALID,
-	SW_CHECKSUM_INVALID, SW_SYN_FRAGMENT,	SW_ADDRESS_INVALID, SW_ACCEPT_QUEUE_FULL,
-	SW_SYN_OVER_BUDGET,
+	SW_SYN_KNOWN,       SW_SYN_TO_KERNEL,     SW_SYNACK_SENT,
+	SW_HEADER_INVALID,  SW_CHECKSUM_INVALID,  SW_SYN_FRAGMENT,
+	SW_ADDRESS_INVALID, SW_ACCEPT_QUEUE_FULL, SW_SYN_OVER_BUDGET,
 };
 
 static __u64 sum_syns(const struct sw_counters *c)
@@ -57,26 +42,28 @@ static __u64 sum_action(const struct sw_counters *c, enum sw_action action)
 	return sum;
 }
 
-__u64 counters_sum(const struct sw_counters *c, int column)
+__u64 counters_sum(const struct sw_counters *c, enum names_column_id column)
 {
-	switch ((enum column)column) {
-	case SYNS:
+	switch (column) {
+	case COLUMN_SYNS:
 		return sum_syns(c);
-	case SYNACKS:
+	case COLUMN_SYNACKS:
 		return c->verdict[SW_SYNACK_SENT];
-	case VALID:
+	case COLUMN_VALID:
 		return c->verdict[SW_ACK_VALID];
-	case INVALID:
+	case COLUMN_INVALID:
 		return c->verdict[SW_ACK_INVALID];
-	case HANDED:
+	case COLUMN_HANDED:
 		return c->event[SW_EV_HANDOFF_DONE];
-	case PASSED:
+	case COLUMN_PASSED:
 		return sum_action(c, SW_ACTION_PASS);
-	case DROPPED:
+	case COLUMN_DROPPED:
 		return sum_action(c, SW_ACTION_DROP);
-	case FRAMES:
+	case COLUMN_FRAMES:
 		return sum_action(c, SW_ACTION_PASS) + sum_action(c, SW_ACTION_TX) +
 		       sum_action(c, SW_ACTION_DROP);
+	case NAMES_COLUMNS:
+		break;
 	}
 	return 0;
 }
@@ -101,7 +88,8 @@ int counters_open(const struct guard *g, struct why *why)
 	if (fd == -ENOENT)
 		return why_is(why, fd, "is not guarded; 'synward attach %s' does that", g->ifname);
 	if (fd == -EACCES)
-		return why_is(why, fd, "may not look into " GUARD_ROOT "; run as root, or let all "
+		return why_is(why, fd,
+			      "may not look into " GUARD_ROOT "; run as root, or let all "
 			      "look: chmod 755 " GUARD_BPFFS);
 	if (fd < 0)
 		return why_is(why, fd, "cannot open its counters: %s", strerror(-fd));

@@ -17,9 +17,7 @@ struct detach {
 };
 
 static const struct argp_option options[] = {
-	{ "all", 'A', NULL, 0, "Every guarded interface of this network namespace", 0 },
-	{}
-};
+	{"all", 'A', NULL, 0, "Every guarded interface of this network namespace", 0}, {}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -39,8 +37,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!d->ifname == !d->all)
-			argp_error(state, d->all ? "an interface or --all, not both" :
-						   "which interface?");
+			argp_error(state,
+				   d->all ? "an interface or --all, not both" : "which interface?");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -111,7 +109,7 @@ static int detach(struct detach *d, struct why *why)
 {
 	int lock, err;
 
-	err = checks_privileges(why);
+	err = check_privileges(NULL, why);
 	if (err)
 		return err;
 	lock = pins_lock(why);
@@ -127,7 +125,7 @@ static int detach(struct detach *d, struct why *why)
 
 int cmd_detach(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = { { &cli_argp, 0, NULL, 0 }, {} };
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -135,7 +133,7 @@ int cmd_detach(int argc, char **argv, struct cli *cli)
 		.doc = "Takes the guard off and leaves nothing behind.",
 		.children = children,
 	};
-	struct detach d = { .cli = cli, .done = json_object_new_array() };
+	struct detach d = {.cli = cli, .done = json_object_new_array()};
 	struct why why = {};
 	int err;
 

@@ -15,13 +15,13 @@
 #include "why.h"
 
 #define GUARD_BPFFS "/sys/fs/bpf"
-#define GUARD_ROOT  GUARD_BPFFS "/synward"
-#define GUARD_PATH  96 /* bytes, with a pin's name */
+#define GUARD_ROOT GUARD_BPFFS "/synward"
+#define GUARD_PATH 96 /* bytes, with a pin's name */
 
 /* Pins beside those of the maps, which are named like the maps. */
 #define GUARD_XDP_LINK "xdp_link"
-#define GUARD_TC_LINK  "tc_link"
-#define GUARD_CLSACT   "made_clsact" /* an empty directory: the qdisc is ours to remove */
+#define GUARD_TC_LINK "tc_link"
+#define GUARD_CLSACT "made_clsact" /* an empty directory: the qdisc is ours to remove */
 
 struct guard {
 	char ifname[IF_NAMESIZE]; /* "" if the interface is gone */

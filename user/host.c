@@ -112,7 +112,8 @@ static bool can_reuse(const struct host_bpf *skel, const struct host_maps *maps)
 
 	if (!maps || !same_abi(maps))
 		return false;
-	bpf_object__for_each_map(map, skel->obj) {
+	bpf_object__for_each_map(map, skel->obj)
+	{
 		int fd = is_constants(map) ? 0 : host_maps_fd(maps, bpf_map__name(map));
 
 		if (!is_constants(map) && (fd < 0 || !same_shape(map, fd)))
@@ -126,7 +127,8 @@ static int reuse_maps(struct host_bpf *skel, const struct host_maps *maps)
 	struct bpf_map *map;
 	int err;
 
-	bpf_object__for_each_map(map, skel->obj) {
+	bpf_object__for_each_map(map, skel->obj)
+	{
 		if (is_constants(map))
 			continue;
 		err = bpf_map__reuse_fd(map, host_maps_fd(maps, bpf_map__name(map)));
@@ -194,7 +196,8 @@ int host_open_xdp(const struct host *host, struct host_bpf **ret)
 		return -errno;
 	bpf_program__set_autoload(skel->progs.synward_tc, false);
 	bpf_program__set_autoload(skel->progs.synward_start, false);
-	bpf_object__for_each_map(map, skel->obj) {
+	bpf_object__for_each_map(map, skel->obj)
+	{
 		if (is_constants(map))
 			continue;
 		shared = bpf_object__find_map_by_name(host->base->obj, bpf_map__name(map));

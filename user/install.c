@@ -19,13 +19,9 @@ static const struct {
 	const char *name;
 	mode_t mode;
 } pinned[] = {
-	{ "walk", 0600 }, /* the timer lives as long as this pin */
-	{ "config", 0600 },
-	{ "listeners", 0600 },
-	{ "known", 0600 },
-	{ "handed", 0600 },
-	{ "counters", 0644 },
-	{ "info", 0644 },
+	{"walk", 0600}, /* the timer lives as long as this pin */
+	{"config", 0600}, {"listeners", 0600}, {"known", 0600},
+	{"handed", 0600}, {"counters", 0644},  {"info", 0644},
 };
 
 static int pin_maps(const struct guard *g, const struct host *host)
@@ -74,7 +70,7 @@ static int get_entry(const struct bpf_map *map, void *ret)
 /* A map of another version, or of nobody yet, reads as generation 0. */
 static int write_config(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
-	struct sw_config old, config = { .epoch_offset_ns = epoch_offset_ns };
+	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns};
 	int err;
 
 	err = get_entry(host->base->maps.config, &old);
@@ -211,7 +207,8 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 	return err;
 }
 
-/* After the switch: what the running maps are told, in the order that never refuses a good cookie. */
+/* After the switch: what the running maps are told, in the order that never refuses a good cookie.
+ */
 static int renew_maps(const struct host *host, const struct plan *plan, struct sw_info *info)
 {
 	struct sw_config old;
@@ -261,7 +258,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	if (!err)
 		err = put_entry(host.base->maps.info, &info);
 	if (!err)
-		err = pin_maps(g, &host); /* another version's maps have changed; a lost pin comes back */
+		err = pin_maps(
+			g, &host); /* another version's maps have changed; a lost pin comes back */
 	if (err)
 		why_is(why, err, "the programs are renewed, but not their maps: %s; attach again",
 		       strerror(-err));

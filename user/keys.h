@@ -5,7 +5,8 @@
 
 #include "abi.h"
 
-/* What takes CLOCK_MONOTONIC to the clock epochs are counted on: that of day, which a cluster shares. */
+/* What takes CLOCK_MONOTONIC to the clock epochs are counted on: that of day, which a cluster
+ * shares. */
 __u64 keys_epoch_offset_ns(void);
 
 /* The epoch now, on the clock that offset makes. */

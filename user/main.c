@@ -6,20 +6,18 @@
 #include "cli.h"
 
 static const struct command commands[] = {
-	{ "attach", cmd_attach, "IFACE", "guard an interface, or renew the guard on it" },
-	{ "detach", cmd_detach, "IFACE|--all", "take the guard off" },
-	{ "status", cmd_status, "[IFACE]", "what is guarded, and how" },
-	{ "stats", cmd_stats, "IFACE", "rates per second" },
-	{}
-};
+	{"attach", cmd_attach, "IFACE", "guard an interface, or renew the guard on it"},
+	{"detach", cmd_detach, "IFACE|--all", "take the guard off"},
+	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
+	{"stats", cmd_stats, "IFACE", "rates per second"},
+	{}};
 
 const char *argp_program_version = "synward " SW_VERSION;
 
 static const struct argp_option common_options[] = {
-	{ "json", 'j', NULL, 0, "Print JSON, errors too", 10 },
-	{ "verbose", 'v', NULL, 0, "Say more; on a refused program, the verifier's log", 10 },
-	{}
-};
+	{"json", 'j', NULL, 0, "Print JSON, errors too", 10},
+	{"verbose", 'v', NULL, 0, "Say more; on a refused program, the verifier's log", 10},
+	{}};
 
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
@@ -37,7 +35,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 	}
 }
 
-const struct argp cli_argp = { .options = common_options, .parser = parse_common };
+const struct argp cli_argp = {.options = common_options, .parser = parse_common};
 
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
@@ -119,7 +117,7 @@ static int run_command(const struct top *top)
 
 int main(int argc, char **argv)
 {
-	static const struct argp_child children[] = { { &cli_argp, 0, NULL, 0 }, {} };
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.parser = parse_top,
 		.args_doc = "COMMAND [ARGUMENT...]",
@@ -128,7 +126,7 @@ int main(int argc, char **argv)
 		.help_filter = describe_commands,
 	};
 	struct cli cli = {};
-	struct top top = { .cli = &cli };
+	struct top top = {.cli = &cli};
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &top);

@@ -18,6 +18,26 @@ struct name {
 extern struct name names_verdict[SW_REASON_COUNT];
 extern struct name names_event[SW_EVENT_COUNT];
 
+/* Columns of stats, each a sum of verdicts or an event (counters.c). */
+enum names_column_id {
+	COLUMN_SYNS,
+	COLUMN_SYNACKS,
+	COLUMN_VALID,
+	COLUMN_INVALID,
+	COLUMN_HANDED,
+	COLUMN_PASSED,
+	COLUMN_DROPPED,
+	COLUMN_FRAMES,
+	NAMES_COLUMNS
+};
+
+struct names_column {
+	const char *name;
+	const char *text;
+};
+
+extern const struct names_column names_column[NAMES_COLUMNS];
+
 void names_init(void);
 const char *names_action(enum sw_action action);
 

@@ -52,7 +52,7 @@ struct link {
 	char ifname[IF_NAMESIZE];
 	char kind[16];
 	unsigned int lower; /* IFLA_LINK: a veth's peer, a VLAN's interface */
-	int lower_netnsid; /* -1: this namespace */
+	int lower_netnsid;  /* -1: this namespace */
 	bool native_xdp;
 };
 
@@ -101,7 +101,7 @@ static int read_link(const struct nlmsghdr *answer, void *arg)
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(answer);
 	struct link *link = arg;
 
-	*link = (struct link){ .ifindex = ifi->ifi_index, .lower_netnsid = -1 };
+	*link = (struct link){.ifindex = ifi->ifi_index, .lower_netnsid = -1};
 	return mnl_attr_parse(answer, sizeof(*ifi), read_attribute, link);
 }
 
@@ -164,7 +164,7 @@ static int match_vlan(const struct nlmsghdr *answer, void *arg)
 
 int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE])
 {
-	struct vlan_search search = { .below = ifindex };
+	struct vlan_search search = {.below = ifindex};
 	char buffer[256] = {};
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	int err;
@@ -181,8 +181,8 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE])
 
 bool netdev_strips_vlan(const char *ifname)
 {
-	struct ethtool_value value = { .cmd = ETHTOOL_GFLAGS };
-	struct ifreq request = { .ifr_data = (void *)&value };
+	struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
+	struct ifreq request = {.ifr_data = (void *)&value};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
 
 	if (fd < 0)
@@ -216,5 +216,6 @@ static bool has_filters_at(unsigned int ifindex, unsigned int minor)
 
 bool netdev_has_filters(unsigned int ifindex)
 {
-	return has_filters_at(ifindex, TC_H_MIN_INGRESS) || has_filters_at(ifindex, TC_H_MIN_EGRESS);
+	return has_filters_at(ifindex, TC_H_MIN_INGRESS) ||
+	       has_filters_at(ifindex, TC_H_MIN_EGRESS);
 }

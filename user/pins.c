@@ -27,7 +27,8 @@ int pins_mount(struct why *why)
 	if (is_bpffs(GUARD_BPFFS))
 		return 0;
 	if (mount("bpf", GUARD_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755"))
-		return why_is(why, -errno, "no bpffs on " GUARD_BPFFS
+		return why_is(why, -errno,
+			      "no bpffs on " GUARD_BPFFS
 			      " and mounting it failed: %s; mount -t bpf bpf " GUARD_BPFFS,
 			      strerror(errno));
 	return 0;

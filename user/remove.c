@@ -18,8 +18,8 @@ int install_remove(const struct guard *g, struct why *why)
 	if (err)
 		return err;
 	err = pins_drop_all(g);
-	return err ? why_is(why, err, "cannot remove pins below " GUARD_ROOT ": %s", strerror(-err)) :
-		     0;
+	return err ? why_is(why, err, "cannot remove pins below " GUARD_ROOT ": %s", strerror(-err))
+		   : 0;
 }
 
 /*

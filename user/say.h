@@ -27,7 +27,8 @@ SAY void say_done(struct cli *cli, struct json_object *facts, const char *format
 /* Sends libbpf's and libxdp's chatter to stderr if verbose, else keeps it from the user. */
 void say_capture_libraries(const struct cli *cli);
 
-/* The last "Kernel error message" that libbpf passed on, "" if none; forgotten with say_forget_kernel(). */
+/* The last "Kernel error message" that libbpf passed on, "" if none; forgotten with
+ * say_forget_kernel(). */
 const char *say_kernel_message(void);
 void say_forget_kernel(void);
 

@@ -9,10 +9,9 @@
 
 #include "cli.h"
 #include "counters.h"
-#include "names.h"
 
 #define HEADER_EVERY 20 /* lines */
-#define NS_PER_S     1000000000ULL
+#define NS_PER_S 1000000000ULL
 
 struct stats {
 	struct cli *cli;
@@ -24,10 +23,9 @@ struct stats {
 };
 
 static const struct argp_option options[] = {
-	{ "interval", 'i', "SEC", 0, "Time between lines, 0.1 at least (default: 1)", 0 },
-	{ "count", 'c', "N", 0, "End after N lines", 0 },
-	{}
-};
+	{"interval", 'i', "SEC", 0, "Time between lines, 0.1 at least (default: 1)", 0},
+	{"count", 'c', "N", 0, "End after N lines", 0},
+	{}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -71,7 +69,7 @@ static void on_signal(int sig)
 /* SIGPIPE is not among them: whoever reads us may go, and then so do we. */
 static void end_on_signals(void)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = {.sa_handler = on_signal};
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -117,8 +115,8 @@ static void add_named(struct json_object *parent, const char *key, const struct 
 
 	for (i = 0; i < count; i++)
 		json_object_object_add(obj, names[i].name,
-				       before ? number(rate(span, now[i], before[i])) :
-						json_object_new_uint64(now[i]));
+				       before ? number(rate(span, now[i], before[i]))
+					      : json_object_new_uint64(now[i]));
 	json_object_object_add(parent, key, obj);
 }
 
@@ -131,14 +129,15 @@ static void print_json(const struct stats *s, const struct span *span)
 	json_object_object_add(line, "time", number(clock_ns(CLOCK_REALTIME) / 1e9));
 	json_object_object_add(line, "interface", json_object_new_string(s->guard.ifname));
 	json_object_object_add(line, "interval_s", number(span->length_s));
-	for (i = 0; i < COUNTER_COLUMNS; i++)
-		json_object_object_add(rates, counters_column[i].name, number(column_rate(span, i)));
+	for (i = 0; i < NAMES_COLUMNS; i++)
+		json_object_object_add(rates, names_column[i].name, number(column_rate(span, i)));
 	json_object_object_add(line, "rates", rates);
 	add_named(line, "verdicts", names_verdict, SW_REASON_COUNT, span->now.verdict,
 		  span->before.verdict, span);
 	add_named(line, "events", names_event, SW_EVENT_COUNT, span->now.event, span->before.event,
 		  span);
-	add_named(totals, "verdicts", names_verdict, SW_REASON_COUNT, span->now.verdict, NULL, span);
+	add_named(totals, "verdicts", names_verdict, SW_REASON_COUNT, span->now.verdict, NULL,
+		  span);
 	add_named(totals, "events", names_event, SW_EVENT_COUNT, span->now.event, NULL, span);
 	json_object_object_add(line, "totals", totals);
 	puts(json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN));
@@ -149,8 +148,8 @@ static void print_header(void)
 {
 	int i;
 
-	for (i = 0; i < COUNTER_COLUMNS; i++)
-		printf("%*s", i ? 10 : 9, counters_column[i].name);
+	for (i = 0; i < NAMES_COLUMNS; i++)
+		printf("%*s", i ? 10 : 9, names_column[i].name);
 	putchar('\n');
 }
 
@@ -172,7 +171,7 @@ static void print_plain(const struct stats *s, const struct span *span, unsigned
 
 	if (!line || (line % HEADER_EVERY == 0 && isatty(STDOUT_FILENO)))
 		print_header();
-	for (i = 0; i < COUNTER_COLUMNS; i++)
+	for (i = 0; i < NAMES_COLUMNS; i++)
 		printf("%*.0f", i ? 10 : 9, column_rate(span, i));
 	putchar('\n');
 	if (s->cli->verbose) {
@@ -185,7 +184,7 @@ static void print_plain(const struct stats *s, const struct span *span, unsigned
 /* To a moment, not for a time: printing does not make the lines drift. */
 static void sleep_until(__u64 ns)
 {
-	struct timespec t = { .tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S };
+	struct timespec t = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
 
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
@@ -203,7 +202,7 @@ static double since_attach_s(const struct guard *g)
 static int print_lines(struct stats *s, struct why *why)
 {
 	__u64 start_ns = clock_ns(CLOCK_MONOTONIC), last_ns = start_ns, now_ns;
-	struct span span = { .length_s = since_attach_s(&s->guard) };
+	struct span span = {.length_s = since_attach_s(&s->guard)};
 	unsigned long line;
 	int err;
 
@@ -247,7 +246,7 @@ static int stats(struct stats *s, struct why *why)
 
 int cmd_stats(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = { { &cli_argp, 0, NULL, 0 }, {} };
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -256,7 +255,7 @@ int cmd_stats(int argc, char **argv, struct cli *cli)
 		       "attach.",
 		.children = children,
 	};
-	struct stats s = { .cli = cli, .interval_s = 1 };
+	struct stats s = {.cli = cli, .interval_s = 1};
 	struct why why = {};
 	int err;
 

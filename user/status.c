@@ -1,7 +1,267 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
 #include "cli.h"
+#include "guard.h"
+#include "host.h"
+#include "keys.h"
+#include "pins.h"
+#include "ports.h"
+#include "tc.h"
+#include "xdp.h"
+
+struct status {
+	struct cli *cli;
+	const char *ifname; /* NULL: all */
+	__u64 netns_inode;
+	struct json_object *guards;
+	bool broken;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct status *s = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = s->cli;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (s->ifname)
+			argp_error(state, "one interface at a time");
+		s->ifname = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* What is told about a guard; the JSON keys, and how the plain form names them. */
+static const struct field {
+	const char *key;
+	const char *label;
+} fields[] = {{"state", "state"},
+	      {"advice", "what to do"},
+	      {"xdp", "XDP mode"},
+	      {"attach", "attached by"},
+	      {"dispatcher", "dispatcher"},
+	      {"tc", "tc"},
+	      {"ports", "ports"},
+	      {"since", "since"},
+	      {"key_age_s", "key age, s"},
+	      {"version", "version"},
+	      {}};
+
+static void put(struct json_object *obj, const char *key, const char *text)
+{
+	json_object_object_add(obj, key, json_object_new_string(text));
+}
+
+static void put_state(struct json_object *obj, const char *state, const char *advice)
+{
+	put(obj, "state", state);
+	if (advice)
+		put(obj, "advice", advice);
+}
+
+/* Whether the programs are where they were put. */
+static void put_hooks(struct status *s, struct json_object *obj, const struct guard *g,
+		      struct xdp_state *ret)
+{
+	enum sw_tc_kind kind;
+	struct why why;
+
+	if (xdp_look(g, ret, &why)) {
+		put_state(obj, "unknown", "run as root: only root may see the hooks");
+		return;
+	}
+	if (ret->ours_count && tc_look(g, &kind)) {
+		put_state(obj, "on", NULL);
+		return;
+	}
+	s->broken = true;
+	put_state(obj, ret->ours_count ? "tc program is gone" : "XDP program is gone",
+		  "attach again");
+}
+
+static int read_config(const struct guard *g, struct sw_config *ret)
+{
+	int fd = pins_open_readonly(g, "config"), err = 0;
+	__u32 zero = 0;
+
+	if (fd < 0)
+		return fd;
+	if (bpf_map_lookup_elem(fd, &zero, ret))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static void put_ports(struct json_object *obj, const struct sw_info *info,
+		      const struct sw_config *config)
+{
+	struct ports ports, all = {};
+	char *text;
+
+	memcpy(ports.word, config->port, sizeof(ports.word));
+	ports_all(&all);
+	if (info->ports_auto && !memcmp(&ports, &all, sizeof(all))) {
+		put(obj, "ports", "auto");
+		return;
+	}
+	text = ports_text(&ports);
+	if (text)
+		put(obj, "ports", text);
+	free(text);
+}
+
+static void put_key_age(struct json_object *obj, const struct xdp_state *xdp,
+			const struct sw_config *config)
+{
+	int prog_fd = xdp->ours_count ? xdp_open_ours(xdp) : -ENOENT, secrets_fd;
+	struct host_maps maps = {};
+	__u64 age_s;
+
+	if (prog_fd < 0)
+		return;
+	if (!host_maps_of(prog_fd, &maps)) {
+		secrets_fd = host_maps_fd(&maps, "secrets");
+		if (secrets_fd >= 0 && !keys_age_s(secrets_fd, config->epoch_offset_ns, &age_s))
+			json_object_object_add(obj, "key_age_s", json_object_new_uint64(age_s));
+		host_maps_close(&maps);
+	}
+	close(prog_fd);
+}
+
+static void put_since(struct json_object *obj, const struct sw_info *info)
+{
+	time_t since = info->attached_at_ns / 1000000000ULL;
+	char text[64];
+	struct tm tm;
+
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", localtime_r(&since, &tm));
+	put(obj, "since", text);
+}
+
+static struct json_object *describe(struct status *s, const struct guard *g,
+				    const struct sw_info *info)
+{
+	struct json_object *obj = json_object_new_object();
+	struct sw_config config;
+	struct xdp_state xdp = {};
+
+	put(obj, "interface", g->ifname);
+	put_hooks(s, obj, g, &xdp);
+	put(obj, "xdp", xdp_mode_name(info->xdp_mode));
+	put(obj, "attach", xdp_kind_name(info->attach_kind));
+	json_object_object_add(obj, "dispatcher", json_object_new_boolean(xdp.dispatcher));
+	put(obj, "tc", tc_kind_name(info->tc_kind));
+	if (!read_config(g, &config)) {
+		put_ports(obj, info, &config);
+		put_key_age(obj, &xdp, &config);
+	}
+	put_since(obj, info);
+	put(obj, "version", info->version);
+	return obj;
+}
+
+static struct json_object *describe_half(struct status *s, const struct guard *g)
+{
+	struct json_object *obj = json_object_new_object();
+
+	put(obj, "interface", g->ifname);
+	put_state(obj, "half made", "attach again or detach");
+	s->broken = true;
+	return obj;
+}
+
+static int add(const struct guard *g, void *arg)
+{
+	struct status *s = arg;
+	struct sw_info info;
+	int err;
+
+	if (g->netns_inode != s->netns_inode || !g->ifname[0])
+		return 0;
+	if (s->ifname && strcmp(s->ifname, g->ifname))
+		return 0;
+	err = guard_info(g, &info);
+	if (err == -EACCES)
+		return err;
+	json_object_array_add(s->guards, err || info.abi != SW_ABI ? describe_half(s, g)
+								   : describe(s, g, &info));
+	return 0;
+}
+
+static void print_plain(struct json_object *guard)
+{
+	struct json_object *value;
+	const struct field *f;
+
+	printf("%s\n", json_object_get_string(json_object_object_get(guard, "interface")));
+	for (f = fields; f->key; f++) {
+		if (json_object_object_get_ex(guard, f->key, &value))
+			printf("  %-13s%s\n", f->label, json_object_get_string(value));
+	}
+}
+
+static void print(struct status *s)
+{
+	size_t count = json_object_array_length(s->guards), i;
+
+	if (s->cli->json)
+		puts(json_object_to_json_string_ext(s->guards, JSON_C_TO_STRING_NOSLASHESCAPE));
+	else if (!count)
+		puts("synward: nothing is guarded");
+	for (i = 0; !s->cli->json && i < count; i++)
+		print_plain(json_object_array_get_idx(s->guards, i));
+}
+
+static int status(struct status *s, struct why *why)
+{
+	struct guard g;
+	int err;
+
+	err = s->ifname ? guard_by_name(s->ifname, &g, why) : 0;
+	if (err)
+		return err;
+	err = guard_netns(&s->netns_inode);
+	if (!err)
+		err = guard_each(add, s);
+	if (err)
+		return why_is(why, err, "cannot look into " GUARD_ROOT ": %s; run as root",
+			      strerror(-err));
+	if (s->ifname && !json_object_array_length(s->guards))
+		return why_is(why, -ENOENT, "is not guarded; 'synward attach %s' does that",
+			      s->ifname);
+	print(s);
+	return 0;
+}
 
 int cmd_status(int argc, char **argv, struct cli *cli)
 {
-	return 0;
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
+	static const struct argp argp = {
+		.parser = parse,
+		.args_doc = "[IFACE]",
+		.doc = "What is guarded in this network namespace, and whether it really is.",
+		.children = children,
+	};
+	struct status s = {.cli = cli, .guards = json_object_new_array()};
+	struct why why = {};
+	int err;
+
+	cli_parse(&argp, argc, argv, &s);
+	say_capture_libraries(cli);
+	err = status(&s, &why);
+	if (err)
+		say_error(cli, s.ifname, "%s", why.text);
+	json_object_put(s.guards);
+	return err ? err : s.broken ? -ENOLINK : 0;
 }

@@ -12,11 +12,11 @@
 #include "tc.h"
 
 #define TCX_INGRESS 46 /* BPF_TCX_INGRESS, newer than the headers of libbpf 1.1 */
-#define LINK_TCX    11 /* BPF_LINK_TYPE_TCX */
+#define LINK_TCX 11    /* BPF_LINK_TYPE_TCX */
 
 /* Where our filter sits on clsact: found again by it. "SW" in ASCII. */
 #define OUR_PRIORITY 0x5357
-#define OUR_HANDLE   1
+#define OUR_HANDLE 1
 
 const char *tc_kind_name(enum sw_tc_kind kind)
 {

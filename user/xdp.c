@@ -12,7 +12,7 @@
 #include "say.h"
 #include "xdp.h"
 
-#define OUR_NAME    "synward_xdp"
+#define OUR_NAME "synward_xdp"
 #define OUR_SECTION "xdp.frags"
 
 const char *xdp_mode_name(enum sw_xdp_mode mode)
@@ -73,8 +73,8 @@ int xdp_look(const struct guard *g, struct xdp_state *ret, struct why *why)
 	if (err)
 		return why_is(why, err, "cannot see what is on the XDP hook: %s%s", strerror(-err),
 			      err == -EPERM ? "; run as root" : "");
-	state.mode = xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB ? SW_XDP_GENERIC :
-								      SW_XDP_NATIVE;
+	state.mode =
+		xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB ? SW_XDP_GENERIC : SW_XDP_NATIVE;
 	state.dispatcher = !xdp_multiprog__is_legacy(mp);
 	if (!state.dispatcher && xdp_multiprog__main_prog(mp))
 		look_at_single(&state, xdp_multiprog__main_prog(mp));
@@ -102,8 +102,8 @@ static int refused(struct why *why, int err, enum sw_xdp_mode mode)
 	if (err == -EOPNOTSUPP && mode == SW_XDP_NATIVE)
 		return why_is(why, err, "the driver has no native XDP; use --xdp generic%s%s%s",
 			      kernel[0] ? " (kernel: " : "", kernel, kernel[0] ? ")" : "");
-	return why_is(why, err, "cannot attach %s XDP: %s%s%s", xdp_mode_name(mode),
-		      strerror(-err), kernel[0] ? "; the kernel says: " : "", kernel);
+	return why_is(why, err, "cannot attach %s XDP: %s%s%s", xdp_mode_name(mode), strerror(-err),
+		      kernel[0] ? "; the kernel says: " : "", kernel);
 }
 
 static int load_refused(struct why *why, int err)

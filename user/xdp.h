@@ -12,9 +12,9 @@
 struct xdp_state {
 	__u32 ours[XDP_OURS_MAX]; /* program ids */
 	int ours_count;
-	bool dispatcher; /* libxdp's: several programs can share the hook */
+	bool dispatcher;       /* libxdp's: several programs can share the hook */
 	enum sw_xdp_mode mode; /* of whatever is there */
-	__u32 foreign_id; /* a program that is not ours and shares with nobody; 0: none */
+	__u32 foreign_id;      /* a program that is not ours and shares with nobody; 0: none */
 	char foreign_name[BPF_OBJ_NAME_LEN];
 };
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nat.h"
+#include "spawn.h"
+
+/* A rule of iptables-save, taken apart. */
+struct parts {
+	const char *chain, *target, *interface, *protocol, *ports;
+	bool not_interface;
+};
+
+static void take_apart(char *line, struct parts *ret)
+{
+	char *save, *word, *last = "";
+	struct parts p = {};
+
+	for (word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (!strcmp(last, "-A"))
+			p.chain = word;
+		else if (!strcmp(last, "-j") || !strcmp(last, "-g"))
+			p.target = word;
+		else if (!strcmp(last, "-i"))
+			p.interface = word;
+		else if (!strcmp(last, "-p"))
+			p.protocol = word;
+		else if (!strcmp(last, "--dport") || !strcmp(last, "--dports"))
+			p.ports = word;
+		else if (!strcmp(word, "-i") && !strcmp(last, "!"))
+			p.not_interface = true;
+		last = word;
+	}
+	*ret = p;
+}
+
+static bool applies(const struct parts *p, const char *ifname)
+{
+	if (!p->chain || !p->target)
+		return false;
+	if (strcmp(p->target, "DNAT") && strcmp(p->target, "REDIRECT"))
+		return false;
+	if (!strcmp(p->chain, "OUTPUT") || !strcmp(p->chain, "POSTROUTING"))
+		return false;
+	if (p->protocol && strcmp(p->protocol, "tcp") && strcmp(p->protocol, "6"))
+		return false;
+	return !p->interface || !strcmp(p->interface, ifname) != p->not_interface;
+}
+
+/* 80,443,8000:8010 */
+static void tell_ports(const char *list, struct nat_rule *rule, nat_found found, void *arg)
+{
+	while (*list) {
+		char *end;
+
+		rule->first = rule->last = strtoul(list, &end, 10);
+		if (*end == ':')
+			rule->last = strtoul(end + 1, &end, 10);
+		if (rule->first && rule->last >= rule->first && rule->last < 65536)
+			found(arg, rule);
+		if (*end != ',')
+			break;
+		list = end + 1;
+	}
+}
+
+void nat_each_iptables(const char *text, const char *tool, const char *ifname, nat_found found,
+		       void *arg)
+{
+	char *copy = strdup(text), *save, *line;
+	struct nat_rule rule = {};
+	struct parts p;
+
+	if (!copy)
+		return;
+	for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		take_apart(line, &p);
+		if (!applies(&p, ifname))
+			continue;
+		snprintf(rule.where, sizeof(rule.where), "%s nat %s", tool, p.chain);
+		rule.first = rule.last = 0;
+		if (p.ports)
+			tell_ports(p.ports, &rule, found, arg);
+		else
+			found(arg, &rule);
+	}
+	free(copy);
+}
+
+/* Asking a legacy tool for a table that is not there would create it. */
+static bool has_legacy_nat(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char name[32];
+	bool found = false;
+
+	if (!f)
+		return false;
+	while (!found && fgets(name, sizeof(name), f))
+		found = !strcmp(name, "nat\n");
+	fclose(f);
+	return found;
+}
+
+static void ask_iptables(const char *tool, const char *name, const char *ifname, nat_found found,
+			 void *arg)
+{
+	const char *const argv[] = {tool, "-t", "nat", NULL};
+	char *text;
+
+	if (spawn_read(argv, &text))
+		return;
+	nat_each_iptables(text, name, ifname, found, arg);
+	free(text);
+}
+
+void nat_each(const char *ifname, nat_found found, void *arg)
+{
+	static const char *const argv[] = {"nft", "-j", "list", "ruleset", NULL};
+	char *text;
+
+	if (!spawn_read(argv, &text)) {
+		nat_each_nft(text, ifname, found, arg);
+		free(text);
+	}
+	/* Rules that iptables made are opaque to nft: "xt" without arguments. */
+	ask_iptables("iptables-nft-save", "iptables", ifname, found, arg);
+	ask_iptables("ip6tables-nft-save", "ip6tables", ifname, found, arg);
+	if (has_legacy_nat("/proc/net/ip_tables_names"))
+		ask_iptables("iptables-legacy-save", "iptables-legacy", ifname, found, arg);
+	if (has_legacy_nat("/proc/net/ip6_tables_names"))
+		ask_iptables("ip6tables-legacy-save", "ip6tables-legacy", ifname, found, arg);
+}

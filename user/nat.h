@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* TCP ports that the firewall sends elsewhere before a listener would see them. */
+#ifndef SYNWARD_NAT_H
+#define SYNWARD_NAT_H
+
+#include <stdbool.h>
+
+struct nat_rule {
+	unsigned int first, last; /* ports; first 0: the rule names none */
+	char where[128];          /* "nft ip nat PREROUTING" */
+};
+
+typedef void (*nat_found)(void *arg, const struct nat_rule *rule);
+
+/* Asks nft and iptables, as far as they are installed, for rules that apply to ifname. */
+void nat_each(const char *ifname, nat_found found, void *arg);
+
+/* The same from text: of nft -j list ruleset, and of iptables-save. */
+void nat_each_nft(const char *json, const char *ifname, nat_found found, void *arg);
+void nat_each_iptables(const char *save, const char *tool, const char *ifname, nat_found found,
+		       void *arg);
+
+#endif
