@@ -102,7 +102,6 @@ static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const stru
 		.window = l->window[agreed->flags & SW_OPT_TSTAMP ? 1 : 0],
 		.ttl = l->ttl,
 		.tos = l->flags & SW_LF_REFLECT_TOS ? pkt->tos & ~3 : l->tos & ~3,
-		.df = !!(l->flags & SW_LF_DF),
 	};
 	struct sw_tcpopts ours;
 	__u32 ts_bits;
@@ -149,6 +148,8 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 
 	if (pkt->first_fragment)
 		return SW_SYN_FRAGMENT;
+	if (!sw_frame_complete(ctx, pkt))
+		return SW_TRUNCATED;
 	if (pkt->header_length < sizeof(struct tcphdr) || pkt->header_length > pkt->l4_length)
 		return SW_HEADER_INVALID;
 	if (sw_address_unanswerable(pkt) || source_is_ours(pkt, scene->state))

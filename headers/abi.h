@@ -76,9 +76,8 @@ enum sw_listener_state {
 #define SW_LF_WSCALE 0x04 /* net.ipv4.tcp_window_scaling */
 #define SW_LF_ECN    0x08 /* net.ipv4.tcp_ecn */
 #define SW_LF_SIGNED 0x10 /* listener holds TCP-MD5 or TCP-AO keys */
-#define SW_LF_DF     0x20 /* IPv4: don't fragment */
-#define SW_LF_REFLECT_TOS 0x40 /* net.ipv4.tcp_reflect_tos */
-#define SW_LF_ANY_MAC 0x80 /* a bridge, bond or macvlan sorts the frames: not only to our MAC */
+#define SW_LF_REFLECT_TOS 0x20 /* net.ipv4.tcp_reflect_tos */
+#define SW_LF_ANY_MAC 0x40 /* a bridge, bond or macvlan sorts the frames: not only to our MAC */
 
 struct sw_listener {
 	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */

@@ -29,7 +29,7 @@ static __always_inline __u64 sw_csum_word64(__u64 word)
 /* Protocol and length of the TCP pseudo-header, as memory holds them; addresses come on top. */
 static __always_inline __u64 sw_csum_pseudo(__u32 tcp_length)
 {
-	return __builtin_bswap32(tcp_length) + ((__u32)6 << 24);
+	return (__u64)__builtin_bswap32(tcp_length) + ((__u32)6 << 24);
 }
 
 #endif

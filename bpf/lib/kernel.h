@@ -149,7 +149,6 @@ struct inet_sock {
 	struct ipv6_pinfo *pinet6;
 	__s16 uc_ttl;
 	__u8 tos;
-	__u8 pmtudisc;
 };
 
 struct inet_connection_sock {

@@ -13,9 +13,6 @@
 #define SW_LISTENER_FRESH_NS 250000000ULL
 #define SW_FULL_FRESH_NS     4000000ULL /* a full accept queue may drain at once */
 
-#define SW_PMTUDISC_WANT 1
-#define SW_PMTUDISC_DO	 2
-
 #define SW_SOCK_RCVBUF_LOCK 2
 
 static __always_inline __u16 sw_our_mss(struct net_device *dev, const struct tcp_sock *tp, int v6)
@@ -118,8 +115,6 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 		hops = inet->uc_ttl;
 		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(net, ipv4.sysctl_ip_default_ttl);
 		l->tos = inet->tos;
-		if (inet->pmtudisc == SW_PMTUDISC_WANT || inet->pmtudisc == SW_PMTUDISC_DO)
-			l->flags |= SW_LF_DF;
 	}
 	l->mss = sw_our_mss(dev, tp, t->family_v6);
 	sw_listener_window(l, tp, net, cfg);

@@ -139,7 +139,7 @@ static __always_inline enum sw_parse sw_parse_ipv6(struct sw_cursor *cur, struct
 			if (frag->offset_more & bpf_htons(0xfff8))
 				return SW_PARSE_LATER_FRAGMENT;
 			/* RFC 6946: offset 0 and no more to come is a whole packet. */
-			pkt->first_fragment = frag->offset_more & bpf_htons(1);
+			pkt->first_fragment = !!(frag->offset_more & bpf_htons(1));
 			walked += sizeof(*frag);
 		} else {
 			/* Segments left: the final destination is another address. */
@@ -222,6 +222,14 @@ static __always_inline void *sw_l4(struct xdp_md *ctx, const struct sw_packet *p
 static __always_inline void *sw_l3(struct xdp_md *ctx, const struct sw_packet *pkt)
 {
 	return (void *)(long)ctx->data + (pkt->l3_offset & 31);
+}
+
+/* True if the frame holds all that its IP header promises; the rest may lie in further buffers. */
+static __always_inline bool sw_frame_complete(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	__u32 end = (__u32)pkt->l4_offset + pkt->l4_length;
+
+	return end <= (__u32)(ctx->data_end - ctx->data) || end <= bpf_xdp_get_buff_len(ctx);
 }
 
 /*

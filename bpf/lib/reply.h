@@ -123,7 +123,6 @@ struct sw_synack {
 	__u16 window;
 	__u8 ecn; /* ECE */
 	__u8 ttl, tos;
-	__u8 df;
 	__u32 words; /* of options */
 	__u32 option[5];
 };
@@ -148,7 +147,8 @@ static __always_inline void sw_write_ipv4(struct iphdr *ip, const struct sw_pack
 {
 	__u32 length = sizeof(*ip) + l4_length;
 	__u32 first = bpf_htonl(0x45000000 | (__u32)sa->tos << 16 | length);
-	__u32 id_df = sa->df ? bpf_htonl(0x4000) : 0;
+	/* ip_build_and_send_pkt(): DF and id 0 on anything as small, whatever IP_MTU_DISCOVER says. */
+	__u32 id_df = bpf_htonl(0x4000);
 	__u32 ttl_tcp = bpf_htonl((__u32)sa->ttl << 24 | IPPROTO_TCP << 16);
 	__u32 source = (__u32)pkt->tuple.daddr_lo, dest = (__u32)pkt->tuple.saddr_lo;
 	__u16 check = ~sw_csum_fold((__u64)first + id_df + ttl_tcp + source + dest);

@@ -269,7 +269,9 @@ int synward_start(void *ctx)
 	err = bpf_timer_set_callback(&slot->timer, sw_walk_tick);
 	if (err)
 		return err;
-	return bpf_timer_start(&slot->timer, SW_WALK_TICK_NS, 0);
+	/* At once: the first tick collects the own addresses. */
+	slot->walk.ticks = 0;
+	return bpf_timer_start(&slot->timer, 0, 0);
 }
 
 #endif
