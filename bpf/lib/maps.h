@@ -94,12 +94,16 @@ struct sw_address_walk {
  * What one CPU needs between frames, and scratch too large for the stack. Only softirqs
  * touch it, which do not interrupt each other.
  */
+#define SW_CHUNK 512 /* bytes, a power of two: bpf_csum_diff() takes no more on older kernels */
+
 struct sw_local {
 	__u64 budget_since_ns;
 	__u32 budget_used; /* SYNs */
 	__u32 pad;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
+	__u8 chunk[SW_CHUNK + 4]; /* of a SYN's data */
+	__u32 pad2;
 };
 
 struct {
