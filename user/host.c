@@ -148,9 +148,12 @@ static __u64 tick_ns(void)
 
 static struct host_bpf *open_skeleton(void)
 {
-	struct host_bpf *skel = host_bpf__open();
+	struct host_bpf *skel;
 	int cpus = libbpf_num_possible_cpus();
 
+	/* Of libbpf's own handler the flag for fragments could not be taken back. */
+	libbpf_register_prog_handler("xdp.frags", BPF_PROG_TYPE_XDP, BPF_XDP, NULL);
+	skel = host_bpf__open();
 	if (!skel || cpus < 1)
 		goto fail;
 	if (bpf_map__set_max_entries(skel->maps.listeners, SW_LISTENER_SLOTS * cpus))
@@ -186,7 +189,20 @@ int host_load(struct host *host, const struct host_maps *maps, struct why *why)
 	return 0;
 }
 
-int host_open_xdp(const struct host *host, struct host_bpf **ret)
+/*
+ * Native mode takes frames in fragments, or drivers refuse large MTUs. In generic mode a
+ * program that does gets frames copied by skb_pp_cow_data() (net/core/skbuff.c, Linux
+ * 6.18), which loses mac_len: tc ingress would see them without their Ethernet header and
+ * miss the hand-over. Without the flag they are made linear.
+ */
+static void choose_fragments(struct bpf_program *xdp, enum sw_xdp_mode mode)
+{
+	__u32 flags = bpf_program__flags(xdp) & ~BPF_F_XDP_HAS_FRAGS;
+
+	bpf_program__set_flags(xdp, mode == SW_XDP_NATIVE ? flags | BPF_F_XDP_HAS_FRAGS : flags);
+}
+
+int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct host_bpf **ret)
 {
 	struct host_bpf *skel = open_skeleton();
 	struct bpf_map *map, *shared;
@@ -196,6 +212,7 @@ int host_open_xdp(const struct host *host, struct host_bpf **ret)
 		return -errno;
 	bpf_program__set_autoload(skel->progs.synward_tc, false);
 	bpf_program__set_autoload(skel->progs.synward_start, false);
+	choose_fragments(skel->progs.synward_xdp, mode);
 	bpf_object__for_each_map(map, skel->obj)
 	{
 		if (is_constants(map))

@@ -35,8 +35,8 @@ void host_maps_close(struct host_maps *maps);
 /* Loads base. maps, if not NULL and of the same shape, are taken over. */
 int host_load(struct host *host, const struct host_maps *maps, struct why *why);
 
-/* Opens an object for the XDP program alone, over base's maps; not loaded yet. */
-int host_open_xdp(const struct host *host, struct host_bpf **ret);
+/* Opens an object for the XDP program alone, for that mode, over base's maps; not loaded yet. */
+int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct host_bpf **ret);
 
 /* Looks at every socket of this namespace and starts the timer that keeps on doing so. */
 int host_start(const struct host *host, struct why *why);

@@ -117,7 +117,7 @@ static void put_ports(struct json_object *obj, const struct sw_info *info,
 	}
 	text = ports_text(&ports);
 	if (text)
-		put(obj, "ports", text);
+		put(obj, "ports", text[0] ? text : "none");
 	free(text);
 }
 

@@ -113,23 +113,26 @@ static int load_refused(struct why *why, int err)
 		      strerror(-err));
 }
 
-static int in_the_way(struct why *why, const struct xdp_state *state, const char *kind)
+static int in_the_way(struct why *why, const struct xdp_state *state)
 {
-	return why_is(why, -EBUSY,
-		      "another XDP program is in the way (%s, id %u) and %s shares with none; "
-		      "detach that one first",
-		      state->foreign_name, state->foreign_id, kind);
+	return why_is(
+		why, -EBUSY,
+		"the XDP program %s (id %u) holds the hook and does not share it; detach that "
+		"one first",
+		state->foreign_name, state->foreign_id);
 }
 
 /* Loads or attaches through libxdp: into its dispatcher, or alone where the kernel has none. */
 static int attach_libxdp(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
 			 struct why *why)
 {
-	struct xdp_program *prog = xdp_program__from_bpf_obj(skel->obj, OUR_SECTION);
-	int err = libxdp_get_error(prog);
+	LIBBPF_OPTS(xdp_program_opts, opts, .obj = skel->obj, .prog_name = OUR_NAME);
+	struct xdp_program *prog = xdp_program__create(&opts);
+	int err;
 
-	if (err)
-		return why_is(why, err, "libxdp cannot use the XDP program: %s", strerror(-err));
+	if (!prog)
+		return why_is(why, -errno, "libxdp cannot use the XDP program: %s",
+			      strerror(errno));
 	err = xdp_program__attach(prog, g->ifindex, libxdp_mode(mode), 0);
 	if (err)
 		err = refused(why, err, mode);
@@ -167,12 +170,12 @@ int xdp_attach(const struct guard *g, const struct host *host, enum sw_xdp_mode 
 	if (err)
 		return err;
 	if (state.foreign_id)
-		return in_the_way(why, &state, kind == SW_ATTACH_LINK ? "--attach link" : "it");
+		return in_the_way(why, &state);
 	if (state.dispatcher && kind == SW_ATTACH_LINK)
 		return why_is(why, -EBUSY,
 			      "libxdp's dispatcher is on the XDP hook and --attach link shares "
 			      "with none; use --attach libxdp");
-	err = host_open_xdp(host, &skel);
+	err = host_open_xdp(host, mode, &skel);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();
@@ -257,7 +260,7 @@ int xdp_replace(const struct guard *g, const struct host *host, const struct xdp
 	struct host_bpf *skel;
 	int err;
 
-	err = host_open_xdp(host, &skel);
+	err = host_open_xdp(host, state->mode, &skel);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();
