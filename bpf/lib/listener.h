@@ -71,6 +71,12 @@ static __always_inline void sw_listener_mac(struct sw_listener *l, struct net_de
 	bpf_probe_read_kernel(&l->mac, ETH_ALEN, BPF_CORE_READ(dev, dev_addr));
 }
 
+/* RFC 1122 3.2.1.3 (g), RFC 4291 2.5.3: loopback addresses never come off a wire. */
+static __always_inline bool sw_address_is_loopback(const struct sw_tuple *t)
+{
+	return t->family_v6 ? t->daddr_hi == 0 : (t->daddr_lo & 0xff) == 127;
+}
+
 /* Fills all but the key of *l from a listening socket. */
 static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_listener *l,
 					     const struct tcp_sock *tp, const struct sw_config *cfg,
@@ -86,7 +92,8 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	/* What the hand-over needs: without net.ipv4.tcp_syncookies it is refused. */
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) || tp->is_mptcp)
 		return;
-	if (sw_address_find((__u64)net, t->daddr_hi, t->daddr_lo, t->family_v6) != SW_ADDRESS_OWN)
+	if (sw_address_is_loopback(t) ||
+	    sw_address_find((__u64)net, t->daddr_hi, t->daddr_lo, t->family_v6) != SW_ADDRESS_OWN)
 		return;
 
 	l->state = sk->sk_ack_backlog > sk->sk_max_ack_backlog ? SW_LISTENER_FULL : SW_LISTENER_OPEN;
