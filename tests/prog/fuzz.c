@@ -100,7 +100,9 @@ static void assert_reply_is_right(const struct frame *in, const struct outcome *
 	cr_assert_arr_eq(r.dest, s.source, 6);
 	cr_assert_arr_eq(r.source, s.dest, 6);
 	cr_assert_leq(o->frame.length, in->length + 24);
-	cr_assert_leq(r.trailer_length, 6);
+	/* The sender's own bytes behind the packet may stay if they lie in a second buffer. */
+	if (!in->linear)
+		cr_assert_leq(r.trailer_length, 6);
 }
 
 /* What is mutated: SYNs of all kinds, ACKs with cookies, segments of a connection. */
@@ -181,6 +183,7 @@ Test(fuzz, mutated_frames_get_a_defined_verdict_and_only_what_they_earn)
 	}
 	/* The mutations are worth something only if they get everywhere. */
 	for (int i = 0; i < SW_REASON_COUNT; i++)
-		if (i != SW_KNOWN && i != SW_SYN_KNOWN && i != SW_ACCEPT_QUEUE_FULL && i != SW_NO_ROOM)
+		if (i != SW_KNOWN && i != SW_SYN_KNOWN && i != SW_ACCEPT_QUEUE_FULL &&
+		    i != SW_SYN_OVER_BUDGET && i != SW_NO_ROOM)
 			cr_expect_gt(verdicts[i], 20, "%s: %u", reason_name(i), verdicts[i]);
 }
