@@ -11,6 +11,8 @@
 #include "host.h"
 #include "say.h"
 
+#define START_TRIES 10
+
 /* A map of libbpf's for constants: frozen, and each object has its own. */
 static bool is_constants(const struct bpf_map *map)
 {
@@ -228,7 +230,7 @@ int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct host_bp
 	return 0;
 }
 
-int host_start(const struct host *host, struct why *why)
+static int run_start(const struct host *host, struct why *why)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	int err;
@@ -241,6 +243,17 @@ int host_start(const struct host *host, struct why *why)
 		return why_is(why, err, "cannot read the kernel's table of sockets: %s",
 			      strerror(-err));
 	return 0;
+}
+
+int host_start(const struct host *host, struct why *why)
+{
+	int err, tries = START_TRIES;
+
+	/* -ENOENT: sockets moved while they were read, which a busy machine's do. */
+	do {
+		err = run_start(host, why);
+	} while (err == -ENOENT && --tries);
+	return err;
 }
 
 void host_close(struct host *host)

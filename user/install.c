@@ -119,6 +119,18 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 	return err;
 }
 
+/*
+ * Loading the XDP program takes a second, in which the kernel made sockets that the
+ * first look at them has not seen; their segments would be refused. If this one fails
+ * the timer sees them within half a minute.
+ */
+static void look_again(const struct host *host)
+{
+	struct why ignored;
+
+	host_start(host, &ignored);
+}
+
 int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info *ret_info,
 		  struct why *why)
 {
@@ -151,6 +163,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		err = xdp_attach(g, &host, plan->mode, plan->kind, why);
 	if (err)
 		goto undo;
+	look_again(&host);
 	*ret_info = info;
 	goto close;
 undo:
@@ -252,6 +265,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		err = switch_programs(g, &host, plan, running, &tc, why);
 	if (err)
 		goto close;
+	look_again(&host);
 	info = describe(g, plan, tc);
 	if (host.reused)
 		err = renew_maps(&host, plan, &info);
