@@ -91,10 +91,21 @@ static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packe
 		opts->flags |= SW_OPT_ECN;
 }
 
+/* The listener as this client's route makes it look. */
+static __always_inline const struct sw_listener *seen_by_client(const struct sw_packet *pkt,
+								const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (scene->cfg->routes && mine && sw_listener_route(&pkt->tuple, scene->listener))
+		return &mine->routed;
+	return scene->listener;
+}
+
 static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const struct sw_packet *pkt,
 						  const struct sw_scene *scene, struct sw_tcpopts *agreed)
 {
-	const struct sw_listener *l = scene->listener;
+	const struct sw_listener *l = seen_by_client(pkt, scene);
 	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns);
 	struct sw_synack sa = {
 		.ack = pkt->seq + 1,
@@ -130,13 +141,14 @@ static __always_inline bool source_is_ours(const struct sw_packet *pkt, const st
 /* True if the kernel would take the frame as sent to this machine alone. */
 static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
 {
-	__u64 *dest = (void *)(long)ctx->data;
+	__u16 *dest = (void *)(long)ctx->data;
+	const __u16 *mac = (const void *)l->mac;
 
-	if ((void *)(dest + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(dest + 3) > (void *)(long)ctx->data_end)
 		return false;
 	if (l->flags & SW_LF_ANY_MAC)
 		return !(*dest & 1); /* not to a group */
-	return (*dest & 0xffffffffffff) == l->mac;
+	return dest[0] == mac[0] && dest[1] == mac[1] && dest[2] == mac[2];
 }
 
 static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -189,7 +201,7 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 
 	sw_known_add(scene->state, pkt->hash);
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
-	return sw_handoff_leave(ctx, &agreed, scene->listener->wscale) ? SW_ACK_VALID : SW_NO_ROOM;
+	return sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale) ? SW_ACK_VALID : SW_NO_ROOM;
 }
 
 static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,

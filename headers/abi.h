@@ -48,6 +48,8 @@ struct sw_config {
 	__u32 generation;      /* raised with each change: cached listener profiles of another one are stale */
 	__u32 rmem_max;	       /* bytes, net.core.rmem_max: no symbol BPF could read it from */
 	__u64 epoch_offset_ns; /* added to CLOCK_MONOTONIC it makes the clock epochs are counted on */
+	__u32 routes;	       /* 1: map `routes` is to be asked */
+	__u32 pad;
 	__u64 port[SW_PORT_WORDS]; /* bit p: port p is guarded if something listens there */
 };
 
@@ -79,6 +81,9 @@ enum sw_listener_state {
 #define SW_LF_REFLECT_TOS 0x20 /* net.ipv4.tcp_reflect_tos */
 #define SW_LF_ANY_MAC 0x40 /* a bridge, bond or macvlan sorts the frames: not only to our MAC */
 
+#define SW_WF_RCVBUF_LOCKED  0x01
+#define SW_WF_SIGNED_WINDOWS 0x02
+
 struct sw_listener {
 	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */
 	__u64 fresh_until_ns;	  /* CLOCK_MONOTONIC */
@@ -91,11 +96,33 @@ struct sw_listener {
 	__u8 wscale;		  /* ours */
 	__u8 ttl;
 	__u8 tos;
-	__u8 pad[7];
-	__u64 mac; /* the interface's, as the frame's first 8 bytes hold it; top 16 bits 0 */
-	__u64 rest;
+	__u8 window_flags;	  /* SW_WF_* */
+	__u8 mac[6];		  /* the interface's */
+	__u32 full_space, clamp, rmem_max; /* as in struct sw_window_in */
+	__u16 user_mss;		  /* TCP_MAXSEG, 0: not set */
+	__u8 pad[2];
 };
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
+
+/*
+ * map `routes`, a longest-prefix match: routes whose metrics change what a SYN-ACK to
+ * that client says. Only those are in it; mostly it is empty and never asked. Written by
+ * the loader. Full: the loader says so and leaves the rest out.
+ */
+#define SW_ROUTES_MAX 4096
+
+struct sw_route_key {
+	__u32 prefix_length; /* of addr; an IPv4 prefix is 96 longer */
+	__u8 addr[16];	     /* network order; IPv4 as ::ffff:a.b.c.d */
+};
+
+struct sw_route { /* 0: the route does not say */
+	__u32 mtu;	/* bytes */
+	__u32 advmss;	/* bytes */
+	__u32 window;	/* bytes */
+	__u32 initrwnd; /* segments */
+	__u32 hoplimit;
+};
 
 /*
  * map `known`: the presence filter, two generations of up to SW_KNOWN_WORDS words, of

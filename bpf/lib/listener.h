@@ -15,45 +15,61 @@
 
 #define SW_SOCK_RCVBUF_LOCK 2
 
-static __always_inline __u16 sw_our_mss(struct net_device *dev, const struct tcp_sock *tp, int v6)
+/* ipv4_default_advmss(), ip6_default_advmss() of the kernel; mtu in bytes. */
+static __always_inline __u16 sw_mss_of_mtu(__u32 mtu, __u16 user_mss, int v6)
 {
-	__u32 mtu = BPF_CORE_READ(dev, mtu), mss, user_mss;
+	__u32 headers = sizeof(struct tcphdr) + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__u32 least = v6 ? 1220 : 256; /* net.ipv6.route.min_adv_mss, net.ipv4.route.min_adv_mss */
+	__u32 mss = mtu - headers;
 
-	if (v6) {
-		__u32 mtu6 = BPF_CORE_READ(dev, ip6_ptr, cnf.mtu6);
-
-		if (mtu6 && mtu6 < mtu)
-			mtu = mtu6;
-		mss = mtu - sizeof(struct ipv6hdr) - sizeof(struct tcphdr);
-		if (mss < 1220) /* net.ipv6.route.min_adv_mss */
-			mss = 1220;
-	} else {
-		mss = mtu - sizeof(struct iphdr) - sizeof(struct tcphdr);
-		if (mss < 256) /* net.ipv4.route.min_adv_mss */
-			mss = 256;
-	}
-	if (mss > 65495)
-		mss = 65495;
-	user_mss = tp->rx_opt.user_mss; /* TCP_MAXSEG */
+	if (mtu < headers + least)
+		mss = least;
+	if (mss > 65535 - headers)
+		mss = 65535 - headers;
 	return user_mss && user_mss < mss ? user_mss : mss;
 }
 
-static __always_inline void sw_listener_window(struct sw_listener *l, const struct tcp_sock *tp,
-					       struct net *net, const struct sw_config *cfg)
+static __always_inline __u32 sw_dev_mtu(struct net_device *dev, int v6)
 {
-	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
-	__u32 rmem = (__u32)BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
+	__u32 mtu = BPF_CORE_READ(dev, mtu), mtu6;
+
+	if (!v6)
+		return mtu;
+	mtu6 = BPF_CORE_READ(dev, ip6_ptr, cnf.mtu6);
+	return mtu6 && mtu6 < mtu ? mtu6 : mtu;
+}
+
+/* Windows and scale from what was read of the socket, and mss. */
+static __always_inline void sw_listener_window(struct sw_listener *l, __u32 initrwnd)
+{
 	struct sw_window_in in = {
-		.full_space = sw_full_space((__u32)sk->sk_rcvbuf, tp->scaling_ratio),
-		.clamp = tp->window_clamp,
-		.rmem_max = rmem > cfg->rmem_max ? rmem : cfg->rmem_max,
-		.rcvbuf_locked = !!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SW_SOCK_RCVBUF_LOCK),
-		.signed_windows = BPF_CORE_READ(net, ipv4.sysctl_tcp_workaround_signed_windows),
+		.full_space = l->full_space,
+		.clamp = l->clamp,
+		.rmem_max = l->rmem_max,
+		.init_segments = initrwnd,
+		.rcvbuf_locked = !!(l->window_flags & SW_WF_RCVBUF_LOCKED),
+		.signed_windows = !!(l->window_flags & SW_WF_SIGNED_WINDOWS),
 	};
 
 	l->window[0] = sw_initial_window(&in, l->mss);
 	l->window[1] = sw_initial_window(&in, l->mss - 12);
 	l->wscale = sw_initial_wscale(&in);
+}
+
+static __always_inline void sw_listener_buffers(struct sw_listener *l, const struct tcp_sock *tp,
+						struct net *net, const struct sw_config *cfg)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	__u32 rmem = (__u32)BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
+
+	l->full_space = sw_full_space((__u32)sk->sk_rcvbuf, tp->scaling_ratio);
+	l->clamp = tp->window_clamp;
+	l->rmem_max = rmem > cfg->rmem_max ? rmem : cfg->rmem_max;
+	l->user_mss = tp->rx_opt.user_mss;
+	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SW_SOCK_RCVBUF_LOCK)
+		l->window_flags |= SW_WF_RCVBUF_LOCKED;
+	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_workaround_signed_windows))
+		l->window_flags |= SW_WF_SIGNED_WINDOWS;
 }
 
 static __always_inline bool sw_listener_signed(const struct tcp_sock *tp)
@@ -68,7 +84,7 @@ static __always_inline void sw_listener_mac(struct sw_listener *l, struct net_de
 {
 	if (BPF_CORE_READ(dev, rx_handler))
 		l->flags |= SW_LF_ANY_MAC;
-	bpf_probe_read_kernel(&l->mac, ETH_ALEN, BPF_CORE_READ(dev, dev_addr));
+	bpf_probe_read_kernel(l->mac, sizeof(l->mac), BPF_CORE_READ(dev, dev_addr));
 }
 
 /* RFC 1122 3.2.1.3 (g), RFC 4291 2.5.3: loopback addresses never come off a wire. */
@@ -123,8 +139,9 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(net, ipv4.sysctl_ip_default_ttl);
 		l->tos = inet->tos;
 	}
-	l->mss = sw_our_mss(dev, tp, t->family_v6);
-	sw_listener_window(l, tp, net, cfg);
+	sw_listener_buffers(l, tp, net, cfg);
+	l->mss = sw_mss_of_mtu(sw_dev_mtu(dev, t->family_v6), l->user_mss, t->family_v6);
+	sw_listener_window(l, 0);
 }
 
 /* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
@@ -165,6 +182,41 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 	}
 	bpf_sk_release(sk);
 	return 0;
+}
+
+/* 1 if a route with metrics leads to the client: local.routed is then l as that client sees it. */
+__noinline int sw_listener_route(const struct sw_tuple *t, const struct sw_listener *l)
+{
+	struct sw_local *mine = SW_THE(local);
+	struct sw_route_key key = { .prefix_length = 128 };
+	struct sw_listener *routed;
+	struct sw_route *route;
+
+	if (!mine || !t || !l)
+		return 0;
+	if (t->family_v6) {
+		__builtin_memcpy(key.addr, &t->saddr_hi, sizeof(key.addr));
+	} else {
+		__u32 addr = (__u32)t->saddr_lo;
+
+		key.addr[10] = key.addr[11] = 0xff;
+		__builtin_memcpy(key.addr + 12, &addr, sizeof(addr));
+	}
+	route = bpf_map_lookup_elem(&routes, &key);
+	if (!route)
+		return 0;
+	routed = &mine->routed;
+	*routed = *l;
+	if (route->mtu)
+		routed->mss = sw_mss_of_mtu(route->mtu, l->user_mss, t->family_v6);
+	if (route->advmss)
+		routed->mss = l->user_mss && l->user_mss < route->advmss ? l->user_mss : route->advmss;
+	if (route->window && !l->clamp)
+		routed->clamp = route->window;
+	if (route->hoplimit)
+		routed->ttl = route->hoplimit;
+	sw_listener_window(routed, route->initrwnd);
+	return 1;
 }
 
 /* The cached listener of the packet's destination, read afresh if stale; NULL never, in practice. */

@@ -35,6 +35,14 @@ struct {
 } listeners SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, SW_ROUTES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct sw_route_key);
+	__type(value, struct sw_route);
+} routes SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * SW_KNOWN_WORDS);
 	__type(key, __u32);
@@ -102,6 +110,7 @@ struct sw_local {
 	__u32 pad;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
+	struct sw_listener routed; /* a listener as a client behind a route with metrics sees it */
 	__u8 chunk[SW_CHUNK + 4]; /* of a SYN's data */
 	__u32 pad2;
 };
