@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#ifndef SYNWARD_FUZZ_H
+#define SYNWARD_FUZZ_H
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpopts.h"
+
+/* libFuzzer keeps the input of a run that aborts. */
+#define MUST(condition)                                                               \
+	do {                                                                          \
+		if (!(condition)) {                                                   \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			abort();                                                      \
+		}                                                                     \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const __u8 *data, size_t size);
+
+/* Reads options as the packet path does; rest stands in the buffer behind them. */
+static inline struct sw_tcpopts read_options(const __u8 *data, __u32 length, int rest)
+{
+	struct sw_optread r;
+	__u32 at = 0;
+
+	memset(&r.buf, rest, sizeof(r.buf));
+	memcpy(r.buf.byte, data, length);
+	sw_optread_start(&r, length);
+	while (!sw_optread_step(&r)) {
+		MUST(r.at > at);
+		MUST(r.at <= length);
+		at = r.at;
+	}
+	MUST(r.at == length);
+	return r.opts;
+}
+
+static inline int same_options(const struct sw_tcpopts *a, const struct sw_tcpopts *b)
+{
+	return a->mss == b->mss && a->wscale == b->wscale && a->flags == b->flags &&
+	       a->tsval == b->tsval && a->tsecr == b->tsecr;
+}
+
+#endif
