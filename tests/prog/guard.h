@@ -56,6 +56,9 @@ void guard_configure(void);
 /* Runs synward_start again: an upgrade, or a later attach. */
 void guard_start(void);
 
+/* Fills the generation of the presence filter that is not asked: a rebuild must clear it. */
+void guard_spoil_spare_filter(void);
+
 /*
  * Runs one frame. For every frame of every test: exactly one verdict is counted, the
  * action is that verdict's, and only a reply changes a byte.

@@ -324,6 +324,7 @@ Test(known, filter_forgets_closed_connections_and_keeps_the_rest, .timeout = 80)
 	connect_to(&stays, guard.listener, false, 7200);
 	connect_to(&stays6, guard.listener6, true, 7201);
 	connect_to(&ends, guard.listener, false, 7202);
+	guard_spoil_spare_filter();
 	guard_start();
 	cr_assert_eq(guard_events(SW_EV_WALK_DONE), 0);
 	close_with_reset(ends.client);
