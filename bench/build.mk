@@ -4,7 +4,7 @@
 BENCH_CFLAGS = $(shell pkg-config --cflags libbpf libmnl)
 BENCH_LIBS   = $(shell pkg-config --libs libbpf libmnl)
 
-FLOOD_SRC := $(addprefix bench/,flood.c frame.c link.c run.c)
+FLOOD_SRC := $(addprefix bench/,flood.c settings.c frame.c link.c run.c)
 
 $(B)/flood: $(FLOOD_SRC) $(wildcard bench/*.h) $(B)/bench/flood.skel.h
 	$(say) CC $@

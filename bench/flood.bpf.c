@@ -25,7 +25,12 @@ const volatile __u8
 	partial; /* leave the checksum to a NIC: its field holds the pseudo-header's sum */
 const volatile __u64 source[2], source_mask[2]; /* memory order; a mask has the random bits */
 
+const volatile __u64 interval_ns; /* at least so long from frame to frame on average; 0: no limit */
+
+#define CATCH_UP_NS 100000 /* later than this is forgotten: no burst that fills a veth's ring */
+
 __u64 sent;
+__u64 due_ns;       /* CLOCK_MONOTONIC, when the next frame may leave */
 __u64 random_state; /* seeded by user space */
 
 struct random_part {
@@ -164,6 +169,19 @@ static __always_inline int write_l4(struct xdp_md *ctx, const volatile struct fl
 	return 0;
 }
 
+/* The even flood: a run whose time has not come drops its frame, and that is the waiting. */
+static __always_inline int is_early(void)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now < due_ns)
+		return 1;
+	if (now - due_ns > CATCH_UP_NS)
+		due_ns = now - CATCH_UP_NS;
+	due_ns += interval_ns;
+	return 0;
+}
+
 SEC("xdp")
 int flood(struct xdp_md *ctx)
 {
@@ -171,6 +189,8 @@ int flood(struct xdp_md *ctx)
 	const volatile struct flood_frame *f = &frames[which & (FLOOD_FRAMES - 1)];
 	struct random_part r = {};
 
+	if (interval_ns && is_early())
+		return XDP_DROP;
 	if (f->length < frame_room && bpf_xdp_adjust_tail(ctx, f->length - frame_room))
 		return XDP_ABORTED;
 	if (copy_frame(ctx, f) || write_ip(ctx, f, &r) || write_l4(ctx, f, &r))

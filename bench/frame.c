@@ -26,17 +26,20 @@ const struct tcp_options tcp_options[] = {
 	{"unknown", 65535, 36, {2,   4, 5,   180, 200, 2, 201, 2, 202, 2, 203, 2,
 				204, 2, 205, 2,   206, 2, 207, 2, 208, 2, 209, 2,
 				210, 2, 211, 2,   212, 2, 213, 2, 214, 2, 215, 2}},
-	{}};
+	{},
+};
 
-const struct frame_kind frame_kinds[] = {{"syn", TH_SYN, false, ALL_OPTIONS},
-					 {"ack", TH_ACK, false, TSTAMP_ONLY},
-					 {"synack", TH_SYN | TH_ACK, false, ALL_OPTIONS},
-					 {"rst", TH_RST, false, NO_OPTIONS},
-					 {"fin", TH_FIN | TH_ACK, false, TSTAMP_ONLY},
-					 {"synfin", TH_SYN | TH_FIN, false, ALL_OPTIONS},
-					 {"null", 0, false, NO_OPTIONS},
-					 {"udp", 0, true, NO_OPTIONS},
-					 {}};
+const struct frame_kind frame_kinds[] = {
+	{"syn", TH_SYN, false, ALL_OPTIONS},
+	{"ack", TH_ACK, false, TSTAMP_ONLY},
+	{"synack", TH_SYN | TH_ACK, false, ALL_OPTIONS},
+	{"rst", TH_RST, false, NO_OPTIONS},
+	{"fin", TH_FIN | TH_ACK, false, TSTAMP_ONLY},
+	{"synfin", TH_SYN | TH_FIN, false, ALL_OPTIONS},
+	{"null", 0, false, NO_OPTIONS},
+	{"udp", 0, true, NO_OPTIONS},
+	{},
+};
 
 _Static_assert(sizeof(frame_kinds) / sizeof(*frame_kinds) - 1 <= FLOOD_FRAMES, "mixed needs all");
 _Static_assert(18 + 40 + FRAME_IPV6_EXT_MAX * EXT_BYTES + 60 <= FLOOD_FRAME_MAX,

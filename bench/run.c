@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@
 
 #define NS_PER_S 1000000000ULL
 #define NO_LIMIT 1000000000U /* frames a call; a signal ends it */
-#define PACE_NS 1000000      /* a limited flood sends once in this time */
+#define PACE_FRAMES 128      /* a limited flood sends that many at once: half of a veth's ring */
+#define PACE_LEAST_NS 100000
+#define PACE_MOST_NS 1000000
 #define BATCH_DEFAULT 64
 
 static volatile sig_atomic_t stop;
@@ -70,15 +73,25 @@ static void sleep_until(uint64_t at_ns)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-/* What is due by now; never more than a tenth of a second's worth: a late flood stays late. */
-static uint32_t frames_due(uint64_t rate_pps, uint64_t elapsed_ns, uint64_t sent)
+/* What is due by now, of a late flood one piece after the other: no burst that fills a veth's ring.
+ */
+static uint32_t frames_due(uint64_t rate_pps, uint64_t pace, uint64_t elapsed_ns, uint64_t sent)
 {
 	uint64_t total = (unsigned __int128)elapsed_ns * rate_pps / NS_PER_S;
-	uint64_t most = rate_pps / 10 + 1;
+	uint64_t piece = rate_pps * pace / NS_PER_S + 1;
 
 	if (total <= sent)
 		return 0;
-	return total - sent < most ? total - sent : most;
+	return total - sent < piece ? total - sent : piece;
+}
+
+static uint64_t pace_ns(uint64_t rate_pps)
+{
+	uint64_t pace = PACE_FRAMES * NS_PER_S / rate_pps;
+
+	if (pace < PACE_LEAST_NS)
+		return PACE_LEAST_NS;
+	return pace < PACE_MOST_NS ? pace : PACE_MOST_NS;
 }
 
 /*
@@ -103,14 +116,15 @@ static void hold_program(int prog_fd)
 
 static int run_paced(int prog_fd, size_t frame_bytes, const volatile __u64 *sent, uint64_t rate_pps)
 {
-	uint64_t start = now_ns(), next = start;
+	uint64_t start = now_ns(), next = start, pace = pace_ns(rate_pps);
 	uint32_t due;
 	int r = 0;
 
+	(void)prctl(PR_SET_TIMERSLACK, 1000UL);
 	while (!stop && !r) {
-		next += PACE_NS;
+		next += pace;
 		sleep_until(next);
-		due = frames_due(rate_pps, now_ns() - start, *sent);
+		due = frames_due(rate_pps, pace, now_ns() - start, *sent);
 		if (due)
 			r = run_once(prog_fd, frame_bytes, due);
 	}
@@ -120,15 +134,17 @@ static int run_paced(int prog_fd, size_t frame_bytes, const volatile __u64 *sent
 int run_flood(int prog_fd, size_t frame_bytes, const volatile __u64 *sent,
 	      const struct run_limits *limits, double *ret_seconds)
 {
+	bool paced = limits->rate_pps && !limits->even;
 	uint64_t start;
-	int r = arm(limits->seconds);
+	int r;
 
+	if (paced)
+		hold_program(prog_fd);
+	r = arm(limits->seconds);
 	if (r)
 		return r;
-	if (limits->rate_pps)
-		hold_program(prog_fd);
 	start = now_ns();
-	if (limits->rate_pps)
+	if (paced)
 		r = run_paced(prog_fd, frame_bytes, sent, limits->rate_pps);
 	else
 		while (!stop && !r)

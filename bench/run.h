@@ -3,6 +3,7 @@
 #ifndef FLOOD_RUN_H
 #define FLOOD_RUN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +11,7 @@
 
 struct run_limits {
 	uint64_t rate_pps; /* 0: no limit */
+	bool even;         /* the program itself keeps to the rate */
 	double seconds;
 };
 
