@@ -50,7 +50,11 @@ class Bed:
         self.client.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
         self.guard = Guard(self.server, "sw0")
         if mode:
-            self.guard.attach(mode, *options)
+            try:
+                self.guard.attach(mode, *options)
+            except BaseException:
+                self.remove()
+                raise
 
     def listen(self, family, **how):
         return Listener(self.server, family, **how)

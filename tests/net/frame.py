@@ -126,9 +126,10 @@ def ip_packet(src, dst, proto, payload, *, ttl=64, tos=0, df=True, ident=None, i
 
 
 def padding_extension(eights=0):
-    """The body of hop-by-hop or destination options: PadN, 8 * (eights + 1) bytes in all."""
+    """The body of hop-by-hop or destination options, 8 * (eights + 1) bytes in all: one option to be
+    skipped if unknown. PadN over 7 bytes would be dropped by the kernel."""
     room = 8 * (eights + 1) - 4
-    return bytes([eights, 1, room]) + b"\0" * room
+    return bytes([eights, 0x1E, room]) + b"\0" * room
 
 
 def fragment_extension(offset=0, more=False, ident=0x51515151):

@@ -202,3 +202,16 @@ class Peer:
         ours = self.synack.seq if self.synack else 0
         return (f.flag_names(segment.flags), (segment.seq - ours) & 0xFFFFFFFF if segment.seq else 0,
                 (segment.ack - self.isn) & 0xFFFFFFFF if segment.flags & f.ACK else 0, len(segment.payload))
+
+
+def look(segment):
+    """What a SYN-ACK looks like, but for ISN, TSval, IP id and flow label; None if there was none."""
+    return segment and dict(options=segment.options_but_times(), window=segment.window, ttl=segment.ttl, df=segment.df,
+                            tos=segment.tos, flags=f.flag_names(segment.flags), urgent=segment.urgent)
+
+
+def synack_look(link, family, port, stack="linux", timeout=1.0, **how):
+    with Peer(link, family, port, stack, **how) as peer:
+        synack = peer.ask(timeout)
+        peer.send(f.RST)  # or direct requests would pile up until the kernel turns to its cookies
+        return look(synack)
