@@ -138,16 +138,16 @@ static __always_inline bool source_is_ours(const struct sw_packet *pkt, const st
 		       SW_ADDRESS_FOREIGN;
 }
 
-/* True if the kernel would take the frame as sent to this machine alone. */
+/* True if the kernel would take the frame as sent to this machine alone, by one machine. */
 static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
 {
-	__u16 *dest = (void *)(long)ctx->data;
+	__u16 *dest = (void *)(long)ctx->data, *source = dest + 3;
 	const __u16 *mac = (const void *)l->mac;
 
-	if ((void *)(dest + 3) > (void *)(long)ctx->data_end)
+	if ((void *)(source + 3) > (void *)(long)ctx->data_end || *source & SW_MAC_GROUP)
 		return false;
 	if (l->flags & SW_LF_ANY_MAC)
-		return !(*dest & 1); /* not to a group */
+		return !(*dest & SW_MAC_GROUP);
 	return dest[0] == mac[0] && dest[1] == mac[1] && dest[2] == mac[2];
 }
 
@@ -199,9 +199,11 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 			     &seen, &agreed))
 		return SW_ACK_INVALID;
 
+	if (!sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale))
+		return SW_NO_ROOM;
 	sw_known_add(scene->state, pkt->hash);
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
-	return sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale) ? SW_ACK_VALID : SW_NO_ROOM;
+	return SW_ACK_VALID;
 }
 
 static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -232,7 +234,11 @@ static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const stru
 
 	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
 		return SW_ACK_BEHIND_VALID;
-	return sw_socket_exists(ctx, &pkt->tuple) ? SW_KNOWN : refused;
+	if (!sw_socket_exists(ctx, &pkt->tuple))
+		return refused;
+	/* A connection this host opens from a guarded port: what follows must find it known. */
+	sw_known_add(scene->state, pkt->hash);
+	return SW_KNOWN;
 }
 
 enum sw_segment {

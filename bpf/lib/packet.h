@@ -18,6 +18,7 @@ struct sw_vlan {
 };
 
 #define SW_VLAN_TAGS	   2
+#define SW_MAC_GROUP	   1 /* in the first byte: multicast or broadcast */
 #define SW_IPV6_EXTENSIONS 6   /* headers walked; more: left to the kernel */
 #define SW_IPV6_LENGTH_MAX 1024 /* bytes of them, the fixed header included */
 #define SW_L4_OFFSET_MASK  0x7ff

@@ -182,6 +182,21 @@ static __always_inline void sw_write_ipv6(struct ipv6hdr *ip6, const struct sw_p
 }
 
 /*
+ * Room in front of the frame, where there was none behind it (veth: up to the next 64
+ * bytes). What follows the Ethernet header and tags is written anew anyway.
+ */
+__noinline int sw_grow_front(struct xdp_md *ctx, __u32 bytes)
+{
+	__u8 l2[sizeof(struct ethhdr) + SW_VLAN_TAGS * sizeof(struct sw_vlan)];
+
+	if (bpf_xdp_load_bytes(ctx, 0, l2, sizeof(l2)))
+		return -1;
+	if (bpf_xdp_adjust_head(ctx, -(int)bytes))
+		return -1;
+	return bpf_xdp_store_bytes(ctx, 0, l2, sizeof(l2));
+}
+
+/*
  * Rewrites the frame into the SYN-ACK; tags stay. IPv6 extension headers and data of the
  * SYN are gone: the frame is cut or grown at its end. False if the driver has no room.
  */
@@ -202,7 +217,8 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 		had = (__u32)bpf_xdp_get_buff_len(ctx);
 	if (want < SW_FRAME_MIN && had >= SW_FRAME_MIN)
 		want = SW_FRAME_MIN;
-	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had))
+	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had) &&
+	    (want < had || sw_grow_front(ctx, want - had)))
 		return false;
 
 	data = (void *)(long)ctx->data;
