@@ -47,7 +47,8 @@ static void check_any_ack(const struct input *in, const struct sw_tuple *t, __u3
 	for (later = 0; later < 4; later++) {
 		epoch = in->now_epoch + 1 - later;
 		if (sw_cookie_make(&in->secret, t, in->isn, epoch, &agreed, &ts_bits) == cookie &&
-		    (!(seen->flags & SW_OPT_TSTAMP) || ts_bits == (seen->tsecr & SW_COOKIE_TS_MASK)))
+		    (!(seen->flags & SW_OPT_TSTAMP) ||
+		     ts_bits == (seen->tsecr & SW_COOKIE_TS_MASK)))
 			return;
 	}
 	MUST(!"accepted, but never made");
@@ -56,7 +57,7 @@ static void check_any_ack(const struct input *in, const struct sw_tuple *t, __u3
 static void check_handshake(const struct input *in, const struct sw_tuple *t,
 			    const struct sw_tcpopts *offer)
 {
-	struct sw_tcpopts agreed, seen = { .tsval = 1, .flags = offer->flags & SW_OPT_TSTAMP };
+	struct sw_tcpopts agreed, seen = {.tsval = 1, .flags = offer->flags & SW_OPT_TSTAMP};
 	__u32 ts_bits, tsval, later;
 	__u32 cookie = sw_cookie_make(&in->secret, t, in->isn, in->now_epoch, offer, &ts_bits);
 

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 {
 	__u32 length = size < SW_TCPOPT_MAX ? (__u32)size : SW_TCPOPT_MAX;
 	struct sw_tcpopts opts = read_options(data, length, 0), again;
-	static const int rests[] = { 1, 2, 3, 4, 8, 10, 255 };
+	static const int rests[] = {1, 2, 3, 4, 8, 10, 255};
 	size_t i;
 
 	for (i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 	if (opts.flags & SW_OPT_SACK)
 		MUST(stands(data, length, SW_TCPOPT_SACK_PERM, 2, 0));
 	if (opts.flags & SW_OPT_TSTAMP)
-		MUST(stands(data, length, SW_TCPOPT_TSTAMP, 10, (__u64)opts.tsval << 32 | opts.tsecr));
+		MUST(stands(data, length, SW_TCPOPT_TSTAMP, 10,
+			    (__u64)opts.tsval << 32 | opts.tsecr));
 	else
 		MUST(opts.tsval == 0 && opts.tsecr == 0);
 	if (opts.flags & SW_OPT_SIGNED)

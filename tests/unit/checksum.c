@@ -54,7 +54,8 @@ Test(checksum, of_random_data_of_any_size_is_rfc_1071s)
 
 	for (length = 0; length <= sizeof(data); length++) {
 		fill(data, length, &random);
-		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(data, length))), reference(data, length)),
+		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(data, length))),
+				   reference(data, length)),
 			  "%u bytes", length);
 	}
 }
@@ -62,7 +63,7 @@ Test(checksum, of_random_data_of_any_size_is_rfc_1071s)
 Test(checksum, of_the_rfcs_example_is_ddf2)
 {
 	/* RFC 1071 section 3. */
-	static const __u8 data[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 };
+	static const __u8 data[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
 
 	cr_assert_eq(ntohs(sw_csum_fold(sum_words(data, sizeof(data)))), 0xddf2);
 }
@@ -103,11 +104,11 @@ Test(checksum, of_a_64_bit_word_is_that_of_its_bytes)
 static __u16 reference_pseudo(const __u8 *addresses, unsigned int size, __u32 length)
 {
 	__u8 header[40];
-	__u8 rest[8] = { length >> 24, length >> 16, length >> 8, length, 0, 0, 0, 6 };
+	__u8 rest[8] = {length >> 24, length >> 16, length >> 8, length, 0, 0, 0, 6};
 
 	memcpy(header, addresses, size);
 	if (size == 8) {
-		__u8 v4[4] = { 0, 6, length >> 8, length };
+		__u8 v4[4] = {0, 6, length >> 8, length};
 
 		memcpy(header + 8, v4, 4);
 		return reference(header, 12);
@@ -124,7 +125,8 @@ Test(checksum, of_the_ipv4_pseudo_header_is_right_for_every_length)
 
 	for (length = 0; length < 65536; length++) {
 		fill(addresses, 8, &random);
-		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(addresses, 8) + sw_csum_pseudo(length))),
+		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(addresses, 8) +
+						      sw_csum_pseudo(length))),
 				   reference_pseudo(addresses, 8, length)),
 			  "TCP length %u", length);
 	}
@@ -138,7 +140,8 @@ Test(checksum, of_the_ipv6_pseudo_header_is_right_for_every_length)
 
 	for (length = 0; length < 65536; length++) {
 		fill(addresses, 32, &random);
-		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(addresses, 32) + sw_csum_pseudo(length))),
+		cr_assert(same_sum(ntohs(sw_csum_fold(sum_words(addresses, 32) +
+						      sw_csum_pseudo(length))),
 				   reference_pseudo(addresses, 32, length)),
 			  "TCP length %u", length);
 	}
@@ -151,7 +154,7 @@ Test(checksum, of_a_whole_segment_closes_to_ffff)
 	int run;
 
 	for (run = 0; run < 20000; run++) {
-		__u8 segment[600] = { 0 }, addresses[8];
+		__u8 segment[600] = {0}, addresses[8];
 		unsigned int length = 20 + random_below(&random, 580);
 		__u64 sum;
 		__u16 check;

@@ -37,7 +37,8 @@ Test(clock, between_two_steps_stands_still)
 	__u64 step;
 
 	for (step = 0; step < 100000; step++)
-		cr_assert_eq(sw_clock_ms(step * STEP_NS), sw_clock_ms(step * STEP_NS + STEP_NS - 1));
+		cr_assert_eq(sw_clock_ms(step * STEP_NS),
+			     sw_clock_ms(step * STEP_NS + STEP_NS - 1));
 }
 
 Test(clock, goes_one_or_two_ms_a_step_and_never_back)

@@ -16,13 +16,14 @@ struct handshake {
 
 static void answer(struct handshake *h)
 {
-	h->cookie = sw_cookie_make(&h->secret, &h->tuple, h->isn, h->epoch, &h->agreed, &h->ts_bits);
+	h->cookie =
+		sw_cookie_make(&h->secret, &h->tuple, h->isn, h->epoch, &h->agreed, &h->ts_bits);
 }
 
 /* The options of the ACK: the timestamp echoed, with what else stands above its low byte. */
 static struct sw_tcpopts echo(const struct handshake *h)
 {
-	struct sw_tcpopts seen = { .wscale = SW_WSCALE_NONE };
+	struct sw_tcpopts seen = {.wscale = SW_WSCALE_NONE};
 
 	if (h->agreed.flags & SW_OPT_TSTAMP) {
 		seen.flags = SW_OPT_TSTAMP;
@@ -48,7 +49,7 @@ static int is_accepted(const struct handshake *h)
 
 static struct handshake random_handshake(__u64 *random, int v6, int tstamp)
 {
-	struct handshake h = { .epoch = (__u32)random_u64(random) >> 4 };
+	struct handshake h = {.epoch = (__u32)random_u64(random) >> 4};
 
 	h.secret.key[0] = random_key(random);
 	h.secret.key[1] = random_key(random);
@@ -64,8 +65,8 @@ static struct handshake random_handshake(__u64 *random, int v6, int tstamp)
 }
 
 /* All four kinds: IPv4 and IPv6, with and without timestamps. */
-#define FOR_EACH_KIND(v6, tstamp)                       \
-	for (int v6 = 0; v6 < 2; v6++)                  \
+#define FOR_EACH_KIND(v6, tstamp)                                                                  \
+	for (int v6 = 0; v6 < 2; v6++)                                                             \
 		for (int tstamp = 0; tstamp < 2; tstamp++)
 
 /* The message under the MAC as docs/cookie.md gives it, byte by byte. */
@@ -104,13 +105,15 @@ Test(cookie, mac_is_siphash_of_the_bytes_documented)
 	__u64 random = 31;
 	int run;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < 5000; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			__u32 bits = (__u32)random_u64(&random) >> 8;
 
-			cr_assert_eq(sw_cookie_mac(&h.secret.key[0], &h.tuple, h.isn, h.epoch, bits),
-				     reference_mac(&h.secret.key[0], &h.tuple, h.isn, h.epoch, bits));
+			cr_assert_eq(
+				sw_cookie_mac(&h.secret.key[0], &h.tuple, h.isn, h.epoch, bits),
+				reference_mac(&h.secret.key[0], &h.tuple, h.isn, h.epoch, bits));
 		}
 	}
 }
@@ -119,17 +122,21 @@ Test(cookie, mac_is_siphash_of_the_bytes_documented)
 Test(cookie, stays_what_it_was)
 {
 	struct handshake h = {
-		.secret = { .key = { { 0, 0 }, { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } } },
-		.tuple = { .saddr_lo = 0x020200c0, .daddr_lo = 0x010200c0, .sport = 54321, .dport = 443 },
+		.secret = {.key = {{0, 0}, {0x0706050403020100, 0x0f0e0d0c0b0a0908}}},
+		.tuple = {.saddr_lo = 0x020200c0,
+			  .daddr_lo = 0x010200c0,
+			  .sport = 54321,
+			  .dport = 443},
 		.isn = 0x12345678,
 		.epoch = EPOCH,
-		.agreed = { .mss = 1460, .wscale = 7, .flags = SW_OPT_SACK | SW_OPT_TSTAMP },
+		.agreed = {.mss = 1460, .wscale = 7, .flags = SW_OPT_SACK | SW_OPT_TSTAMP},
 	};
 
 	answer(&h);
 	cr_assert_eq(h.ts_bits, 3 << 6 | 1 << 4 | 7);
 	cr_assert_eq(h.cookie, (reference_mac(&h.secret.key[1], &h.tuple, h.isn, EPOCH,
-					      1 << 16 | h.ts_bits << 8 | 0) & ~7U) | 0);
+					      1 << 16 | h.ts_bits << 8 | 0) &
+				~7U) | 0);
 	cr_assert_eq(h.cookie, 0xbbc879c0); /* both by openssl: docs/cookie.md */
 	h.agreed.flags = SW_OPT_SACK;
 	answer(&h);
@@ -143,7 +150,8 @@ Test(cookie, is_accepted_when_it_comes_back)
 	__u64 random = 32;
 	int run;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < 20000; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 
@@ -168,7 +176,8 @@ static void check_flips(int bits, void (*flip)(struct handshake *h, int bit))
 	__u64 random = 33;
 	int run, bit;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < FLIP_RUNS; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 
@@ -178,8 +187,8 @@ static void check_flips(int bits, void (*flip)(struct handshake *h, int bit))
 				if (!v6 && bits == 128 && bit >= 32)
 					break;
 				flip(&other, bit);
-				cr_assert_not(is_accepted(&other), "bit %d, IPv%d, %s", bit, v6 ? 6 : 4,
-					      tstamp ? "timestamps" : "plain");
+				cr_assert_not(is_accepted(&other), "bit %d, IPv%d, %s", bit,
+					      v6 ? 6 : 4, tstamp ? "timestamps" : "plain");
 			}
 		}
 	}
@@ -255,7 +264,8 @@ Test(cookie, is_refused_under_a_key_with_any_bit_changed)
 	__u64 random = 34;
 	int run, bit;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < FLIP_RUNS; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 
@@ -299,7 +309,8 @@ Test(cookie, is_accepted_whatever_the_upper_bits_of_the_echoed_timestamp)
 		struct sw_tcpopts seen = echo(&h), agreed;
 
 		seen.tsecr ^= 1U << bit;
-		cr_assert(sw_cookie_check(&h.secret, &h.tuple, h.isn, h.cookie, h.epoch, &seen, &agreed));
+		cr_assert(sw_cookie_check(&h.secret, &h.tuple, h.isn, h.cookie, h.epoch, &seen,
+					  &agreed));
 	}
 }
 
@@ -308,14 +319,16 @@ Test(cookie, mac_changes_with_any_bit_of_the_epoch)
 	__u64 random = 37;
 	int run, bit;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < FLIP_RUNS; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			__u32 mac = sw_cookie_mac(&h.secret.key[1], &h.tuple, h.isn, h.epoch, 7);
 
 			for (bit = 0; bit < 32; bit++)
 				cr_assert((mac ^ sw_cookie_mac(&h.secret.key[1], &h.tuple, h.isn,
-							       h.epoch ^ 1U << bit, 7)) & SW_COOKIE_MAC_PLAIN);
+							       h.epoch ^ 1U << bit, 7)) &
+					  SW_COOKIE_MAC_PLAIN);
 		}
 	}
 }
@@ -325,15 +338,17 @@ Test(cookie, mac_changes_with_any_option_bit)
 	__u64 random = 38;
 	int run, bit;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < FLIP_RUNS; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			__u32 bits = (__u32)random_u64(&random) >> 8;
 			__u32 mac = sw_cookie_mac(&h.secret.key[1], &h.tuple, h.isn, h.epoch, bits);
 
 			for (bit = 0; bit < 24; bit++)
-				cr_assert((mac ^ sw_cookie_mac(&h.secret.key[1], &h.tuple, h.isn, h.epoch,
-							       bits ^ 1U << bit)) & SW_COOKIE_MAC_PLAIN);
+				cr_assert((mac ^ sw_cookie_mac(&h.secret.key[1], &h.tuple, h.isn,
+							       h.epoch, bits ^ 1U << bit)) &
+					  SW_COOKIE_MAC_PLAIN);
 		}
 	}
 }
@@ -373,11 +388,12 @@ Test(cookie, is_refused_with_any_other_options_in_it)
  */
 Test(cookie, binds_the_isn_whatever_the_ports)
 {
-	static const __u16 ports[] = { 0, 1, 0x00ff, 0x7fff, 0x8000, 0x8001, 0x80ff, 0xff80, 0xffff };
+	static const __u16 ports[] = {0, 1, 0x00ff, 0x7fff, 0x8000, 0x8001, 0x80ff, 0xff80, 0xffff};
 	__u64 random = 40;
 	unsigned int i, j, bit;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		struct handshake h = random_handshake(&random, v6, tstamp);
 
 		for (i = 0; i < sizeof(ports) / 2; i++) {
@@ -390,7 +406,8 @@ Test(cookie, binds_the_isn_whatever_the_ports)
 					struct handshake other = h;
 
 					other.isn ^= 1U << bit;
-					cr_assert_not(is_accepted(&other), "ports %u, %u", ports[i], ports[j]);
+					cr_assert_not(is_accepted(&other), "ports %u, %u", ports[i],
+						      ports[j]);
 				}
 			}
 		}
@@ -473,9 +490,10 @@ Test(cookie, layouts_differ_in_the_mac_even_where_their_bits_are_the_same)
 		__u32 plain, stamped;
 
 		h = random_handshake(&random, 0, 0);
-		/* Plain with all low bits 0; with timestamps, scale 0, least MSS, epoch % 4 == 0. */
+		/* Plain with all low bits 0; with timestamps, scale 0, least MSS, epoch % 4 == 0.
+		 */
 		h.epoch &= ~3U;
-		h.agreed = (struct sw_tcpopts){ .mss = 536 };
+		h.agreed = (struct sw_tcpopts){.mss = 536};
 		answer(&h);
 		plain = h.cookie;
 		h.agreed.flags = SW_OPT_TSTAMP;
@@ -490,12 +508,13 @@ Test(cookie, never_hands_on_an_mss_above_the_offer)
 {
 	__u64 random = 45;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		struct handshake h = random_handshake(&random, v6, tstamp);
 		__u32 mss;
 
 		for (mss = v6 ? 1220 : 536; mss <= 65535; mss++) {
-			struct sw_tcpopts agreed = { 0 };
+			struct sw_tcpopts agreed = {0};
 
 			h.agreed.mss = (__u16)mss;
 			answer(&h);
@@ -509,11 +528,12 @@ Test(cookie, never_hands_on_an_mss_above_the_offer)
 Test(cookie, names_the_largest_mss_of_its_table_that_is_not_above_the_offer)
 {
 	static const __u16 tables[2][2][8] = {
-		{ { 536, 1300, 1440, 1460 }, { 536, 1200, 1300, 1400, 1440, 1452, 1460, 8960 } },
-		{ { 1220, 1360, 1420, 1440 }, { 1220, 1280, 1340, 1380, 1420, 1432, 1440, 8940 } },
+		{{536, 1300, 1440, 1460}, {536, 1200, 1300, 1400, 1440, 1452, 1460, 8960}},
+		{{1220, 1360, 1420, 1440}, {1220, 1280, 1340, 1380, 1420, 1432, 1440, 8940}},
 	};
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		const __u16 *table = tables[v6][tstamp];
 		__u32 entries = tstamp ? 8 : 4, mss, i;
 
@@ -539,7 +559,8 @@ Test(cookie, keeps_every_window_scale_with_and_without_timestamps)
 {
 	__u64 random = 46;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		__u8 wscale;
 
 		for (wscale = 0; wscale <= SW_WSCALE_NONE; wscale++) {
@@ -559,7 +580,8 @@ Test(cookie, keeps_all_that_was_agreed_on)
 	__u64 random = 47;
 	int run;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < 20000; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			struct sw_tcpopts agreed, seen = echo(&h);
@@ -591,10 +613,11 @@ Test(cookie, takes_nothing_from_the_ack_but_its_timestamp)
 {
 	__u64 random = 49;
 	struct handshake h = random_handshake(&random, 0, 0);
-	struct sw_tcpopts seen = { .mss = 9000, .wscale = 3, .flags = SW_OPT_SACK | SW_OPT_ECN | SW_OPT_SIGNED };
+	struct sw_tcpopts seen = {
+		.mss = 9000, .wscale = 3, .flags = SW_OPT_SACK | SW_OPT_ECN | SW_OPT_SIGNED};
 	struct sw_tcpopts agreed;
 
-	h.agreed = (struct sw_tcpopts){ .mss = 1300, .wscale = SW_WSCALE_NONE };
+	h.agreed = (struct sw_tcpopts){.mss = 1300, .wscale = SW_WSCALE_NONE};
 	answer(&h);
 	cr_assert(sw_cookie_check(&h.secret, &h.tuple, h.isn, h.cookie, h.epoch, &seen, &agreed));
 	cr_assert_eq(agreed.mss, 1300);
@@ -619,7 +642,8 @@ static void check_epochs(__u32 epoch)
 {
 	__u64 random = 51 + epoch;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		struct handshake h = random_handshake(&random, v6, tstamp);
 		struct sw_tcpopts agreed;
 		int later;
@@ -627,8 +651,8 @@ static void check_epochs(__u32 epoch)
 		h.epoch = epoch;
 		answer(&h);
 		for (later = -500; later <= 500; later++)
-			cr_assert_eq(is_accepted_at(&h, epoch + later, &agreed), later >= -1 && later <= 2,
-				     "%d epochs later", later);
+			cr_assert_eq(is_accepted_at(&h, epoch + later, &agreed),
+				     later >= -1 && later <= 2, "%d epochs later", later);
 	}
 }
 
@@ -645,7 +669,8 @@ Test(cookie, is_refused_three_epochs_later)
 	__u64 random = 52;
 	int run;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < 1000; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			struct sw_tcpopts agreed;
@@ -736,14 +761,16 @@ Test(cookie, of_one_box_is_accepted_by_another_one_epoch_ahead_or_behind)
 	__u64 random = 55;
 	int run;
 
-	FOR_EACH_KIND(v6, tstamp) {
+	FOR_EACH_KIND(v6, tstamp)
+	{
 		for (run = 0; run < 1000; run++) {
 			struct handshake h = random_handshake(&random, v6, tstamp);
 			struct sw_tcpopts agreed;
 
 			cr_assert(is_accepted_at(&h, h.epoch + 1, &agreed));
 			cr_assert(is_accepted_at(&h, h.epoch - 1, &agreed));
-			/* The box ahead still takes it in the epoch after, the one behind for longer. */
+			/* The box ahead still takes it in the epoch after, the one behind for
+			 * longer. */
 			cr_assert(is_accepted_at(&h, h.epoch + 2, &agreed));
 		}
 	}
@@ -751,7 +778,7 @@ Test(cookie, of_one_box_is_accepted_by_another_one_epoch_ahead_or_behind)
 
 static struct sw_secret rotate(const struct sw_secret *old, struct sw_key fresh, __u32 switch_epoch)
 {
-	return (struct sw_secret){ .key = { old->key[1], fresh }, .switch_epoch = switch_epoch };
+	return (struct sw_secret){.key = {old->key[1], fresh}, .switch_epoch = switch_epoch};
 }
 
 /*
@@ -766,13 +793,14 @@ Test(cookie, made_before_or_after_a_rotation_is_accepted_for_its_lifetime)
 
 	for (behind = 0; behind < 2; behind++) {
 		struct handshake h[64];
-		struct sw_secret secret = { .key = { random_key(&random), random_key(&random) },
-					    .switch_epoch = EPOCH };
+		struct sw_secret secret = {.key = {random_key(&random), random_key(&random)},
+					   .switch_epoch = EPOCH};
 
 		for (now = EPOCH; now < EPOCH + 64; now++) {
 			struct handshake *mine = &h[now - EPOCH];
 
-			/* The next switch is at a multiple of 3; this is the last epoch before it. */
+			/* The next switch is at a multiple of 3; this is the last epoch before it.
+			 */
 			if ((now + 1 - EPOCH) % 3 == 0)
 				secret = rotate(&secret, random_key(&random), now + 1);
 			*mine = random_handshake(&random, now & 1, now >> 1 & 1);
@@ -807,7 +835,7 @@ Test(cookie, of_the_old_key_is_refused_in_epochs_of_the_new_one)
 
 Test(cookie, key_switches_at_its_epoch_also_over_the_wrap)
 {
-	struct sw_secret secret = { .switch_epoch = 0 };
+	struct sw_secret secret = {.switch_epoch = 0};
 	__u32 at;
 
 	cr_assert_eq(sw_epoch_key(&secret, 0xffffffff), &secret.key[0]);

@@ -15,7 +15,7 @@
 
 #include "cookie.h"
 
-#define EPOCH	    50000000
+#define EPOCH 50000000
 #define CONTROL_BITS 20 /* one genuine cookie in 2^20 trials: the check is alive */
 #define THREADS_MAX 256
 
@@ -26,20 +26,20 @@ struct layout {
 };
 
 static const struct layout layouts[] = {
-	{ "without timestamps", 0, 23 },
-	{ "with timestamps", 1, 29 },
+	{"without timestamps", 0, 23},
+	{"with timestamps", 1, 29},
 };
 
 struct share {
 	const struct layout *layout;
-	__u64 first, end;		     /* trials */
+	__u64 first, end;                    /* trials */
 	__u64 accepted, genuine, recognised; /* counted */
 };
 
 /* Any keys do: an attacker knows none. */
 static const struct sw_secret secret = {
-	.key = { { 0x3243f6a8885a308dULL, 0x313198a2e0370734ULL },
-		 { 0xa4093822299f31d0ULL, 0x082efa98ec4e6c89ULL } },
+	.key = {{0x3243f6a8885a308dULL, 0x313198a2e0370734ULL},
+		{0xa4093822299f31d0ULL, 0x082efa98ec4e6c89ULL}},
 	.switch_epoch = EPOCH - 1, /* both keys are in use: epochs -2 and -1, 0, 1 */
 };
 
@@ -54,8 +54,8 @@ static inline __u64 mix(__u64 z)
 static void *count(void *arg)
 {
 	struct share *s = arg;
-	struct sw_tuple t = { .daddr_lo = 0x010200c0, .dport = 443 };
-	struct sw_tcpopts seen = { .wscale = SW_WSCALE_NONE }, agreed;
+	struct sw_tuple t = {.daddr_lo = 0x010200c0, .dport = 443};
+	struct sw_tcpopts seen = {.wscale = SW_WSCALE_NONE}, agreed;
 	__u64 n;
 
 	if (s->layout->tstamp)
@@ -71,11 +71,12 @@ static void *count(void *arg)
 		s->accepted += sw_cookie_check(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
 
 		if (!(n & ((1U << CONTROL_BITS) - 1))) {
-			struct sw_tcpopts offer = { .mss = 1460, .wscale = 7, .flags = seen.flags };
+			struct sw_tcpopts offer = {.mss = 1460, .wscale = 7, .flags = seen.flags};
 
 			cookie = sw_cookie_make(&secret, &t, isn, EPOCH, &offer, &seen.tsecr);
 			s->genuine++;
-			s->recognised += sw_cookie_check(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
+			s->recognised +=
+				sw_cookie_check(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
 		}
 	}
 	return NULL;
@@ -94,7 +95,7 @@ static int run(const struct layout *layout, int trial_bits, int number)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int threads = cpus < 1 ? 1 : cpus > THREADS_MAX ? THREADS_MAX : (int)cpus, i, good;
-	struct share share[THREADS_MAX], sum = { 0 };
+	struct share share[THREADS_MAX], sum = {0};
 	pthread_t thread[THREADS_MAX];
 	double expected = ldexp(1, trial_bits - layout->mac_bits), began = now_s(), sigmas;
 
@@ -102,8 +103,8 @@ static int run(const struct layout *layout, int trial_bits, int number)
 		share[i] = (struct share){
 			.layout = layout,
 			.first = (1ULL << trial_bits) / threads * i,
-			.end = i + 1 < threads ? (1ULL << trial_bits) / threads * (i + 1) :
-						 1ULL << trial_bits,
+			.end = i + 1 < threads ? (1ULL << trial_bits) / threads * (i + 1)
+					       : 1ULL << trial_bits,
 		};
 		if (pthread_create(&thread[i], NULL, count, &share[i])) {
 			fprintf(stderr, "odds: cannot start a thread\n");
@@ -118,9 +119,10 @@ static int run(const struct layout *layout, int trial_bits, int number)
 	}
 	sigmas = ((double)sum.accepted - expected) / sqrt(expected);
 	good = fabs(sigmas) <= 5 && sum.recognised == sum.genuine;
-	printf("%sok %d - %s: of 2^%d random ACKs %llu accepted, expected 2^%d = %g (%+.2f sigma)\n",
-	       good ? "" : "not ", number, layout->name, trial_bits, (unsigned long long)sum.accepted,
-	       trial_bits - layout->mac_bits, expected, sigmas);
+	printf("%sok %d - %s: of 2^%d random ACKs %llu accepted, expected 2^%d = %g (%+.2f "
+	       "sigma)\n",
+	       good ? "" : "not ", number, layout->name, trial_bits,
+	       (unsigned long long)sum.accepted, trial_bits - layout->mac_bits, expected, sigmas);
 	printf("# genuine cookies among them recognised: %llu of %llu; %.1f s on %d threads\n",
 	       (unsigned long long)sum.recognised, (unsigned long long)sum.genuine, now_s() - began,
 	       threads);
@@ -135,7 +137,8 @@ int main(int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--tap"))
 			continue; /* it always is */
-		if (!strcmp(argv[i], "--trials") && i + 1 < argc && !strncmp(argv[i + 1], "2^", 2)) {
+		if (!strcmp(argv[i], "--trials") && i + 1 < argc &&
+		    !strncmp(argv[i + 1], "2^", 2)) {
 			trial_bits = atoi(argv[++i] + 2);
 			if (trial_bits >= 20 && trial_bits <= 40)
 				continue;

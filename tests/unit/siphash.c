@@ -48,8 +48,8 @@ Test(siphash, agrees_with_the_paper)
 
 Test(siphash, tells_a_message_from_the_same_one_with_a_zero_byte_behind)
 {
-	struct sw_key key = { 1, 2 };
-	__u8 message[24] = { 0 };
+	struct sw_key key = {1, 2};
+	__u8 message[24] = {0};
 	unsigned int a, b;
 
 	for (a = 0; a < sizeof(message); a++)

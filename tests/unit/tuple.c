@@ -2,7 +2,7 @@
 #include "unit.h"
 #include "tuple.h"
 
-static const __u64 seed_words[2] = { 0x0123456789abcdefULL, 0xfedcba9876543210ULL };
+static const __u64 seed_words[2] = {0x0123456789abcdefULL, 0xfedcba9876543210ULL};
 
 Test(tuple, struct_has_no_hidden_padding)
 {
@@ -35,8 +35,8 @@ static void check_flips(int v6)
 			struct sw_tuple other = t;
 
 			flip(&other, v6, bit);
-			cr_assert_neq(sw_tuple_hash(&t, seed_words), sw_tuple_hash(&other, seed_words),
-				      "bit %d", bit);
+			cr_assert_neq(sw_tuple_hash(&t, seed_words),
+				      sw_tuple_hash(&other, seed_words), "bit %d", bit);
 		}
 	}
 }
@@ -58,7 +58,7 @@ Test(tuple, hash_changes_with_any_bit_of_the_seed)
 	int bit;
 
 	for (bit = 0; bit < 128; bit++) {
-		__u64 other[2] = { seed_words[0], seed_words[1] };
+		__u64 other[2] = {seed_words[0], seed_words[1]};
 
 		other[bit / 64] ^= 1ULL << (bit & 63);
 		cr_assert_neq(sw_tuple_hash(&t, seed_words), sw_tuple_hash(&t, other));
@@ -67,9 +67,9 @@ Test(tuple, hash_changes_with_any_bit_of_the_seed)
 
 Test(tuple, hash_tells_client_from_server)
 {
-	struct sw_tuple t = { .saddr_lo = 1, .daddr_lo = 2, .sport = 3, .dport = 4 };
-	struct sw_tuple addresses = { .saddr_lo = 2, .daddr_lo = 1, .sport = 3, .dport = 4 };
-	struct sw_tuple ports = { .saddr_lo = 1, .daddr_lo = 2, .sport = 4, .dport = 3 };
+	struct sw_tuple t = {.saddr_lo = 1, .daddr_lo = 2, .sport = 3, .dport = 4};
+	struct sw_tuple addresses = {.saddr_lo = 2, .daddr_lo = 1, .sport = 3, .dport = 4};
+	struct sw_tuple ports = {.saddr_lo = 1, .daddr_lo = 2, .sport = 4, .dport = 3};
 	int v6;
 
 	for (v6 = 0; v6 < 2; v6++) {
@@ -81,7 +81,7 @@ Test(tuple, hash_tells_client_from_server)
 
 Test(tuple, hash_ignores_padding)
 {
-	struct sw_tuple t = { .saddr_lo = 1, .daddr_lo = 2, .sport = 3, .dport = 4 }, other = t;
+	struct sw_tuple t = {.saddr_lo = 1, .daddr_lo = 2, .sport = 3, .dport = 4}, other = t;
 
 	other.pad[0] = other.pad[1] = other.pad[2] = 0xff;
 	cr_assert_eq(sw_tuple_hash(&t, seed_words), sw_tuple_hash(&other, seed_words));
@@ -90,7 +90,7 @@ Test(tuple, hash_ignores_padding)
 /* One client that opens connection after connection must not fill one corner of a table. */
 Test(tuple, hash_spreads_one_clients_ports_evenly)
 {
-	struct sw_tuple t = { .saddr_lo = 0x0100000a, .daddr_lo = 0x0200000a, .dport = 443 };
+	struct sw_tuple t = {.saddr_lo = 0x0100000a, .daddr_lo = 0x0200000a, .dport = 443};
 	static unsigned int low[256], high[256];
 	unsigned int port, i;
 

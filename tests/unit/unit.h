@@ -27,12 +27,12 @@ static inline struct sw_key random_key(__u64 *state)
 {
 	__u64 k0 = random_u64(state);
 
-	return (struct sw_key){ k0, random_u64(state) };
+	return (struct sw_key){k0, random_u64(state)};
 }
 
 static inline struct sw_tuple random_tuple(__u64 *state, int v6)
 {
-	struct sw_tuple t = { .family_v6 = (__u8)v6 };
+	struct sw_tuple t = {.family_v6 = (__u8)v6};
 
 	t.saddr_lo = random_u64(state);
 	t.daddr_lo = random_u64(state);
