@@ -20,7 +20,6 @@ struct attach {
 	struct ports ports;
 	bool ports_auto;
 	int mode;
-	bool mode_given;
 	int kind;
 };
 
@@ -71,7 +70,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'x':
 		a->mode = find_word(state, modes, arg, "XDP mode");
-		a->mode_given = true;
 		return 0;
 	case 'a':
 		a->kind = find_word(state, kinds, arg, "way to attach");
@@ -202,7 +200,7 @@ static int attach_locked(struct attach *a, const struct guard *g, struct sw_info
 }
 
 static struct json_object *facts(const struct guard *g, const struct sw_info *info,
-				 const char *result)
+				 const struct xdp_state *xdp, const char *result)
 {
 	struct json_object *obj = json_object_new_object();
 
@@ -211,15 +209,27 @@ static struct json_object *facts(const struct guard *g, const struct sw_info *in
 	json_object_object_add(obj, "xdp", json_object_new_string(xdp_mode_name(info->xdp_mode)));
 	json_object_object_add(obj, "attach",
 			       json_object_new_string(xdp_kind_name(info->attach_kind)));
+	json_object_object_add(obj, "dispatcher", json_object_new_boolean(xdp->dispatcher));
 	json_object_object_add(obj, "tc", json_object_new_string(tc_kind_name(info->tc_kind)));
 	return obj;
+}
+
+static void report(struct attach *a, const struct guard *g, const struct sw_info *info,
+		   const char *result)
+{
+	struct xdp_state xdp = {};
+	struct why ignored;
+
+	xdp_look(g, &xdp, &ignored);
+	say_done(a->cli, facts(g, info, &xdp, result), "synward: %s: %s (%s XDP, %s%s, %s)",
+		 g->ifname, result, xdp_mode_name(info->xdp_mode), xdp_kind_name(info->attach_kind),
+		 xdp.dispatcher ? " dispatcher" : "", tc_kind_name(info->tc_kind));
 }
 
 static int attach(struct attach *a, struct why *why)
 {
 	struct sw_info info;
 	struct guard g;
-	const char *result;
 	bool renewed;
 	int lock, err;
 
@@ -235,13 +245,9 @@ static int attach(struct attach *a, struct why *why)
 		return lock;
 	err = attach_locked(a, &g, &info, &renewed, why);
 	close(lock);
-	if (err)
-		return err;
-	result = renewed ? "reloaded" : "attached";
-	say_done(a->cli, facts(&g, &info, result), "synward: %s: %s (%s XDP, %s, %s)", g.ifname,
-		 result, xdp_mode_name(info.xdp_mode), xdp_kind_name(info.attach_kind),
-		 tc_kind_name(info.tc_kind));
-	return 0;
+	if (!err)
+		report(a, &g, &info, renewed ? "reloaded" : "attached");
+	return err;
 }
 
 int cmd_attach(int argc, char **argv, struct cli *cli)

@@ -12,6 +12,7 @@
 #include "install.h"
 #include "keys.h"
 #include "pins.h"
+#include "routes.h"
 #include "tc.h"
 
 /* Maps that are pinned under their names. secrets is not: a pin could be read. */
@@ -20,8 +21,8 @@ static const struct {
 	mode_t mode;
 } pinned[] = {
 	{"walk", 0600}, /* the timer lives as long as this pin */
-	{"config", 0600}, {"listeners", 0600}, {"known", 0600},
-	{"handed", 0600}, {"counters", 0644},  {"info", 0644},
+	{"config", 0600}, {"listeners", 0600}, {"known", 0600}, {"handed", 0600},
+	{"routes", 0600}, {"counters", 0644},  {"info", 0644},
 };
 
 static int pin_maps(const struct guard *g, const struct host *host)
@@ -71,13 +72,18 @@ static int get_entry(const struct bpf_map *map, void *ret)
 static int write_config(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
 	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns};
-	int err;
+	int err, routes;
 
 	err = get_entry(host->base->maps.config, &old);
 	if (!err)
 		err = read_rmem_max(&config.rmem_max);
 	if (err)
 		return err;
+	routes = routes_fill(bpf_map__fd(host->base->maps.routes));
+	/* Too many: those that fit count, the rest looks like routes without metrics. */
+	if (routes < 0 && routes != -E2BIG)
+		return routes;
+	config.routes = routes != 0;
 	config.generation = old.generation + 1;
 	memcpy(config.port, plan->ports.word, sizeof(config.port));
 	return put_entry(host->base->maps.config, &config);

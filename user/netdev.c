@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
@@ -13,39 +12,7 @@
 #include <linux/sockios.h>
 
 #include "netdev.h"
-
-#define BUFFER 32768 /* bytes; what the kernel fills at most in one dump message */
-
-/* Sends the request and gives every answer to each; 0 or a negative errno. */
-static int ask(struct nlmsghdr *request, mnl_cb_t each, void *arg)
-{
-	struct mnl_socket *sock = mnl_socket_open(NETLINK_ROUTE);
-	char buffer[BUFFER];
-	unsigned int seq = 1;
-	ssize_t length;
-	int more, err = 0;
-
-	if (!sock)
-		return -errno;
-	request->nlmsg_seq = seq;
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, request, request->nlmsg_len) < 0)
-		goto fail;
-	do {
-		length = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
-		if (length < 0)
-			goto fail;
-		more = mnl_cb_run(buffer, length, seq, mnl_socket_get_portid(sock), each, arg);
-		if (more < 0)
-			goto fail;
-	} while (more > 0);
-	goto out;
-fail:
-	err = -errno;
-out:
-	mnl_socket_close(sock);
-	return err;
-}
+#include "netlink.h"
 
 struct link {
 	unsigned int ifindex;
@@ -120,7 +87,7 @@ static int get_link(unsigned int ifindex, int netnsid, struct link *ret)
 	ifi->ifi_index = ifindex;
 	if (netnsid >= 0)
 		mnl_attr_put_u32(request, IFLA_TARGET_NETNSID, netnsid);
-	err = ask(request, read_link, &link);
+	err = netlink_ask(request, read_link, &link);
 	if (err)
 		return err;
 	if (link.ifindex != ifindex)
@@ -172,7 +139,7 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE])
 	request->nlmsg_type = RTM_GETLINK;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	mnl_nlmsg_put_extra_header(request, sizeof(struct ifinfomsg));
-	err = ask(request, match_vlan, &search);
+	err = netlink_ask(request, match_vlan, &search);
 	if (err || !search.name[0])
 		return err;
 	strcpy(ret_name, search.name);
@@ -211,7 +178,7 @@ static bool has_filters_at(unsigned int ifindex, unsigned int minor)
 	tc = mnl_nlmsg_put_extra_header(request, sizeof(*tc));
 	tc->tcm_ifindex = ifindex;
 	tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, minor);
-	return ask(request, note_filter, &found) || found;
+	return netlink_ask(request, note_filter, &found) || found;
 }
 
 bool netdev_has_filters(unsigned int ifindex)

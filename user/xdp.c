@@ -154,10 +154,19 @@ int xdp_attach(const struct guard *g, const struct host *host, enum sw_xdp_mode 
 	if (kind == SW_ATTACH_LINK)
 		return attach_by(xdp_link_attach, g, host, mode, why);
 	err = attach_by(xdp_libxdp_attach, g, host, mode, why);
-	/* A dispatcher that refuses our program is no reason to go without it on an empty hook. */
-	if (err && err != -EOPNOTSUPP && !state.dispatcher)
-		err = attach_by(xdp_single_attach, g, host, mode, why);
-	return err;
+	if (!err || err == -EOPNOTSUPP)
+		return err;
+	if (state.dispatcher)
+		return why_is(
+			why, err,
+			"the libxdp dispatcher on the XDP hook refuses the program (%s); take "
+			"the others off, or use libxdp 1.5.5 or newer for them and synward",
+			strerror(-err));
+	/*
+	 * On an empty hook we go alone. Linux 6.12.5 and later: "Extension program changes
+	 * packet data, while original does not", until libxdp 1.5.5 (xdp-tools #503).
+	 */
+	return attach_by(xdp_single_attach, g, host, mode, why);
 }
 
 int xdp_replace(const struct guard *g, const struct host *host, const struct xdp_state *state,
