@@ -268,6 +268,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	if (!err)
 		err = host_start(&host, why);
 	if (!err)
+		err = pins_make_directory(g); /* somebody may have taken it away */
+	if (!err)
 		err = switch_programs(g, &host, plan, running, &tc, why);
 	if (err)
 		goto close;
@@ -277,9 +279,9 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		err = renew_maps(&host, plan, &info);
 	if (!err)
 		err = put_entry(host.base->maps.info, &info);
+	/* Another version's maps have changed; a lost pin comes back. */
 	if (!err)
-		err = pin_maps(
-			g, &host); /* another version's maps have changed; a lost pin comes back */
+		err = pin_maps(g, &host);
 	if (err)
 		why_is(why, err, "the programs are renewed, but not their maps: %s; attach again",
 		       strerror(-err));

@@ -81,10 +81,11 @@ int keys_rotate(int secrets_fd, __u64 epoch_offset_ns)
 		goto out;
 	/*
 	 * In two updates, because XDP may read half of one: in the first both keys are the
-	 * one in use, in the second only the key changes that nobody uses before the next epoch.
+	 * one in use, in the second only the key changes that nobody uses yet. The epoch after
+	 * the next: one that begins between the two, or has begun on another box, does no harm.
 	 */
 	cookie->key[0] = cookie->key[1];
-	cookie->switch_epoch = epoch + 1;
+	cookie->switch_epoch = epoch + 2;
 	err = write_secrets(secrets_fd, &secrets);
 	if (err)
 		goto out;
