@@ -181,9 +181,22 @@ static struct json_object *describe_half(struct status *s, const struct guard *g
 	return obj;
 }
 
+static struct json_object *describe_other(struct status *s, const struct guard *g,
+					  const struct sw_info *info)
+{
+	struct json_object *obj = json_object_new_object();
+
+	put(obj, "interface", g->ifname);
+	put_state(obj, "of another version", "attach again with this one");
+	put(obj, "version", info->version);
+	s->broken = true;
+	return obj;
+}
+
 static int add(const struct guard *g, void *arg)
 {
 	struct status *s = arg;
+	struct json_object *obj;
 	struct sw_info info;
 	int err;
 
@@ -194,8 +207,13 @@ static int add(const struct guard *g, void *arg)
 	err = guard_info(g, &info);
 	if (err == -EACCES)
 		return err;
-	json_object_array_add(s->guards, err || info.abi != SW_ABI ? describe_half(s, g)
-								   : describe(s, g, &info));
+	if (err)
+		obj = describe_half(s, g);
+	else if (info.abi != SW_ABI)
+		obj = describe_other(s, g, &info);
+	else
+		obj = describe(s, g, &info);
+	json_object_array_add(s->guards, obj);
 	return 0;
 }
 
