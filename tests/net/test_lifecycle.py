@@ -18,6 +18,7 @@ import frame as f
 from conftest import Bed
 from guard import EVENTS, REASONS, Guard, leftover_pins
 from peer import Peer, Wire
+from test_flood import SYN_COUNTER, syns_seen
 from server import Echo, Listener, connect, nobody, read_exactly, readable_by_nobody
 from world import FLOOD, SYNWARD, Link, Namespace, wait_until
 
@@ -202,10 +203,7 @@ def test_reload_keeps_counters_and_never_leaves_a_gap(plain_bed, family):
     """While SYNs come at a steady rate, attach again: each is answered, none reaches the kernel."""
     bed = plain_bed
     bed.guard.attach("native")
-    bed.server.nft("table inet swt { chain in { type filter hook prerouting priority raw; policy accept;"
-                   " iifname \"sw0\" tcp flags & (syn|ack) == syn counter name syns } counter syns {} }"
-                   .replace("chain in", "chain in").replace("counter syns {} }", "}")
-                   .replace("table inet swt {", "table inet swt { counter syns { }"))
+    bed.server.nft(SYN_COUNTER)
     with bed.listen(family) as listener:
         stop, asked, answered = threading.Event(), [0], [0]
 
@@ -226,9 +224,7 @@ def test_reload_keeps_counters_and_never_leaves_a_gap(plain_bed, family):
         thread.join()
         assert bed.guard.totals()["synack_sent"] == asked[0] >= before, "counters were lost"
         assert answered == asked
-    syns = json.loads(bed.server.run("nft", "-j", "list", "counters").stdout)
-    packets = [entry["counter"]["packets"] for entry in syns["nftables"] if "counter" in entry]
-    assert packets == [0], "SYNs reached the kernel during the reload"
+    assert syns_seen(bed) == 0, "SYNs reached the kernel during the reload"
 
 
 # Processes die ------------------------------------------------------------------------
