@@ -265,7 +265,7 @@ def test_point_09_final_ack_and_data_in_one_batch_loses_nothing(bed, family, seg
     frames, whose redirects are flushed together (burst.py); the socket does not exist before
     the last of them was seen by XDP. Sent one by one over veth, each would get its own poll."""
     with bed.listen(family) as listener, Peer(bed.guarded, family, listener.port) as peer, \
-            Burst(bed.client, bed.guarded.client_if) as burst:
+            Burst(bed.client, bed.guarded.client_if) as burst, bed.guarded.taking_live_frames():
         for attempt in range(5):
             peer.isn = random.getrandbits(32)
             peer.snd_nxt = (peer.isn + 1) & 0xFFFFFFFF
@@ -287,7 +287,8 @@ def test_point_09_final_ack_and_data_in_one_batch_loses_nothing(bed, family, seg
                 took = time.monotonic() - began
             assert moved["ack_invalid"] == 0, moved
             assert moved["handoff_done"] == 1, moved
-            assert sum(moved.tcp.values()) == len(frames), "frames got lost before XDP"
+            if bed.mode == "native":  # before generic XDP, GRO makes one of several
+                assert sum(moved.tcp.values()) == len(frames), "frames got lost before XDP"
             assert took < 1.0
             assert listener.nothing_more(0.05)
 
@@ -391,19 +392,17 @@ UNANSWERABLE = {
 
 @pytest.mark.parametrize("family, case", [(family, case) for family in UNANSWERABLE for case in UNANSWERABLE[family]])
 def test_point_14_no_reply_to_or_from_multicast_broadcast_unspecified_or_own_addresses(bed, family, case):
-    with bed.listen(family) as listener:
-        def run(link):
-            field, value = case.format(n=link.number).split("=")
-            with Peer(link, family, listener.port, **{field: value}) as peer:
-                peer.syn()
-                end, answered = time.monotonic() + 0.15, False
-                while (left := end - time.monotonic()) > 0:
-                    if read := peer.wire.read(left):
-                        segment = f.dissect(*read[:2])
-                        answered |= bool(segment and segment.is_synack)
-                return answered
-        time.sleep(0.2)  # own addresses are looked up again each 100 ms
-        assert bed.both(run) == (False, False)
+    """The kernel itself looks at the source only with rp_filter: it is not asked."""
+    field, value = case.format(n=1).split("=")
+    with bed.listen(family) as listener, Peer(bed.guarded, family, listener.port, **{field: value}) as peer:
+        with bed.guard.counting() as moved:
+            peer.syn()
+            end = time.monotonic() + 0.15
+            while (left := end - time.monotonic()) > 0:
+                if read := peer.wire.read(left):
+                    segment = f.dissect(*read[:2])
+                    assert not (segment and segment.is_synack)
+        assert moved["synack_sent"] == 0
 
 
 @pytest.mark.parametrize("dst_mac", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01", "02:00:00:00:99:99"])
