@@ -48,5 +48,14 @@ include $(sort $(wildcard */build.mk */*/build.mk))
 
 all: $(B)/synward
 
+# In two steps: what is built with is found anew once it is installed.
+check:
+	$(Q)packaging/deps check
+	$(Q)$(MAKE) --no-print-directory check-built
+
+.PHONY: check-built
+check-built: all $(filter $(B)/%,$(CHECKS)) $(B)/flood $(B)/veth-peer $(B)/counters.md
+	$(Q)B="$(B)" CHECKS="$(CHECKS)" tests/run
+
 clean:
 	rm -rf $(B)

@@ -29,8 +29,22 @@ struct sw_scene {
 	__u32 now_ms; /* of the clock for TSval */
 };
 
-#define SW_BUDGET_NS	1000000000ULL
-#define SW_BUDGET_SYNS	100 /* a second and CPU */
+#define SW_BUDGET_NS	  1000000000ULL
+#define SW_BUDGET_SYNS	  100  /* to the kernel, a second and CPU */
+#define SW_BUDGET_LOOKUPS 1000 /* for ACKs about to be refused, a second and CPU */
+
+/* One more of what may happen limit times a second on this CPU; false if it may not. */
+static __always_inline bool spend(struct sw_budget *budget, __u32 limit, __u64 now_ns)
+{
+	if (now_ns - budget->since_ns > SW_BUDGET_NS) {
+		budget->since_ns = now_ns;
+		budget->used = 0;
+	}
+	if (budget->used >= limit)
+		return false;
+	budget->used++;
+	return true;
+}
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
 static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt,
@@ -38,15 +52,8 @@ static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (!mine)
+	if (!mine || !spend(&mine->syns, SW_BUDGET_SYNS, scene->now_ns))
 		return SW_SYN_OVER_BUDGET;
-	if (scene->now_ns - mine->budget_since_ns > SW_BUDGET_NS) {
-		mine->budget_since_ns = scene->now_ns;
-		mine->budget_used = 0;
-	}
-	if (mine->budget_used >= SW_BUDGET_SYNS)
-		return SW_SYN_OVER_BUDGET;
-	mine->budget_used++;
 	sw_known_add(scene->state, pkt->hash);
 	return SW_SYN_TO_KERNEL;
 }
@@ -80,6 +87,8 @@ static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packe
 {
 	if (!opts->mss)
 		opts->mss = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+	if (l->user_mss && l->user_mss < opts->mss) /* TCP_MAXSEG binds what we send as well */
+		opts->mss = l->user_mss;
 	if (!(l->flags & SW_LF_TSTAMP))
 		opts->flags &= ~SW_OPT_TSTAMP;
 	if (!(l->flags & SW_LF_SACK))
@@ -121,7 +130,7 @@ static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const stru
 	ours = *agreed;
 	ours.mss = l->mss;
 	if (agreed->wscale != SW_WSCALE_NONE)
-		ours.wscale = l->wscale;
+		ours.wscale = l->wscale[agreed->flags & SW_OPT_TSTAMP ? 1 : 0];
 	ours.tsecr = agreed->tsval;
 	ours.tsval = sw_cookie_tsval(scene->now_ms, ts_bits);
 	sa.words = sw_tcpopts_write(sa.option, &ours);
@@ -185,6 +194,22 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 	return send_synack(ctx, pkt, scene, &opts);
 }
 
+/*
+ * A connection made through another interface since the last walk (ECMP, failover) is not
+ * in the filter yet. One lookup finds it, as long as no flood uses up the budget.
+ */
+static __always_inline enum sw_reason refuse_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
+						 const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine || !spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns) ||
+	    !sw_socket_exists(ctx, &pkt->tuple))
+		return SW_ACK_INVALID;
+	sw_known_add(scene->state, pkt->hash);
+	return SW_KNOWN;
+}
+
 /* The segment's cookie, on a tuple without a socket. */
 static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
 						   const struct sw_scene *scene)
@@ -197,9 +222,9 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 	sw_options(ctx, pkt, &seen);
 	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
 			     &seen, &agreed))
-		return SW_ACK_INVALID;
+		return refuse_ack(ctx, pkt, scene);
 
-	if (!sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale))
+	if (!sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
 		return SW_NO_ROOM;
 	sw_known_add(scene->state, pkt->hash);
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);

@@ -92,22 +92,22 @@ struct sw_listener {
 	__u8 state;		  /* enum sw_listener_state */
 	__u8 flags;		  /* SW_LF_* */
 	__u16 mss;		  /* ours, bytes */
+	__u16 user_mss;		  /* TCP_MAXSEG, 0: not set */
 	__u16 window[2];	  /* bytes, unscaled; [1] if timestamps are agreed on */
-	__u8 wscale;		  /* ours */
+	__u8 mac[6];		  /* the interface's */
+	__u8 wscale[2];		  /* ours; [1] if timestamps are agreed on */
+	__u32 full_space, clamp, rmem_max; /* as in struct sw_window_in */
+	__u8 window_flags;	  /* SW_WF_* */
 	__u8 ttl;
 	__u8 tos;
-	__u8 window_flags;	  /* SW_WF_* */
-	__u8 mac[6];		  /* the interface's */
-	__u32 full_space, clamp, rmem_max; /* as in struct sw_window_in */
-	__u16 user_mss;		  /* TCP_MAXSEG, 0: not set */
-	__u8 pad[2];
+	__u8 pad;
 };
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
 
 /*
- * map `routes`, a longest-prefix match: routes whose metrics change what a SYN-ACK to
- * that client says. Only those are in it; mostly it is empty and never asked. Written by
- * the loader. Full: the loader says so and leaves the rest out.
+ * map `routes`, a longest-prefix match: what the client's route has to say about its
+ * SYN-ACK. Empty, and never asked, unless a route of the main table has metrics that
+ * matter. Written by the loader at each attach. Full: the rest counts as without metrics.
  */
 #define SW_ROUTES_MAX 4096
 

@@ -33,14 +33,23 @@ static __always_inline __u32 sw_window_clamp(const struct sw_window_in *in)
 	return clamp ? clamp : 65535U << SW_WSCALE_MAX;
 }
 
-/* tcp_select_initial_window(): mss less the 12 bytes a timestamp takes, if it is used. */
-static __always_inline __u16 sw_initial_window(const struct sw_window_in *in, __u32 mss)
+/* What may be offered, in whole segments of mss bytes if it is more than one. */
+static __always_inline __u32 sw_window_space(const struct sw_window_in *in, __u32 mss)
 {
 	__u32 clamp = sw_window_clamp(in);
 	__u32 space = in->full_space < clamp ? in->full_space : clamp;
 
-	if (mss && space > mss)
-		space -= space % mss;
+	return mss && space > mss ? space - space % mss : space;
+}
+
+/*
+ * tcp_select_initial_window(), its window and its scale. mss in bytes, less the 12 a
+ * timestamp takes if it is used.
+ */
+static __always_inline __u16 sw_initial_window(const struct sw_window_in *in, __u32 mss)
+{
+	__u32 space = sw_window_space(in, mss);
+
 	if (in->signed_windows && space > 32767)
 		space = 32767;
 	if (in->init_segments && space > in->init_segments * mss)
@@ -48,10 +57,9 @@ static __always_inline __u16 sw_initial_window(const struct sw_window_in *in, __
 	return space > 65535 ? 65535 : (__u16)space;
 }
 
-static __always_inline __u8 sw_initial_wscale(const struct sw_window_in *in)
+static __always_inline __u8 sw_initial_wscale(const struct sw_window_in *in, __u32 mss)
 {
-	__u32 clamp = sw_window_clamp(in);
-	__u32 space = in->full_space < clamp ? in->full_space : clamp;
+	__u32 clamp = sw_window_clamp(in), space = sw_window_space(in, mss);
 	__u8 wscale = 0;
 	int i;
 
@@ -59,9 +67,12 @@ static __always_inline __u8 sw_initial_wscale(const struct sw_window_in *in)
 		space = in->rmem_max;
 	if (space > clamp)
 		space = clamp;
-	/* ilog2(space) - 15, between 0 and 14 */
+	/*
+	 * ilog2(space) - 15, between 0 and 14. The sign of -x says x != 0 without a branch: the
+	 * verifier would follow each of the 15 results through all that comes after.
+	 */
 	for (i = 1; i <= SW_WSCALE_MAX; i++)
-		wscale += space >> (15 + i) != 0;
+		wscale += (__u8)(-((__u64)space >> (15 + i)) >> 63);
 	return wscale;
 }
 

@@ -8,12 +8,12 @@
  * traffic, unless `handed` says that this tuple is special:
  *
  *   HANDED   its cookie was just validated; the socket is being made. For
- *            SW_HANDED_FRESH_MS whatever follows passes (data in the same batch), then
- *            one lookup settles it.
+ *            SW_HANDED_FRESH_MS whatever follows on the same CPU passes: it may be data in
+ *            the same batch. Otherwise one lookup settles it.
  *   REOPENED the filter knew it but no socket had it, so its SYN was answered with a
  *            cookie: the ACK must bring that cookie (port reuse after a close).
  *
- * A `handed` word: | 63 tag 24 | 23 state 22 | 21 milliseconds 0 |; 0 is empty.
+ * A `handed` word: | 63 tag 24 | 23 state 22 | 21 cpu 14 | 13 milliseconds 0 |; 0 is empty.
  */
 #ifndef SYNWARD_BPF_KNOWN_H
 #define SYNWARD_BPF_KNOWN_H
@@ -24,7 +24,8 @@
 
 #define SW_HANDED_TAG	(~0ULL << 24)
 #define SW_HANDED_STATE (3ULL << 22)
-#define SW_HANDED_MS	((1ULL << 22) - 1)
+#define SW_HANDED_MS	((1ULL << 14) - 1)
+#define SW_HANDED_CPU	(255ULL << 14)
 
 enum sw_handed {
 	SW_HANDED_NONE = 0,
@@ -77,15 +78,21 @@ static __always_inline __u64 *sw_handed_word(__u64 hash)
 	return bpf_map_lookup_elem(&handed, &at);
 }
 
+static __always_inline __u64 sw_handed_cpu(void)
+{
+	return (__u64)bpf_get_smp_processor_id() << 14 & SW_HANDED_CPU;
+}
+
 static __always_inline void sw_handed_set(__u64 hash, enum sw_handed state, __u32 now_ms)
 {
 	__u64 *word = sw_handed_word(hash);
 
 	if (word)
-		*word = hash << 24 | (__u64)state << 22 | (now_ms & SW_HANDED_MS);
+		*word = hash << 24 | (__u64)state << 22 | sw_handed_cpu() |
+			(now_ms & SW_HANDED_MS);
 }
 
-/* ret_fresh: less than SW_HANDED_FRESH_MS ago. */
+/* ret_fresh: less than SW_HANDED_FRESH_MS ago, by this CPU. */
 static __always_inline enum sw_handed sw_handed_get(__u64 hash, __u32 now_ms, bool *ret_fresh)
 {
 	__u64 *slot = sw_handed_word(hash);
@@ -94,7 +101,8 @@ static __always_inline enum sw_handed sw_handed_get(__u64 hash, __u32 now_ms, bo
 	*ret_fresh = false;
 	if (!word || (word ^ hash << 24) & SW_HANDED_TAG)
 		return SW_HANDED_NONE;
-	*ret_fresh = ((now_ms - word) & SW_HANDED_MS) < SW_HANDED_FRESH_MS;
+	*ret_fresh = ((now_ms - word) & SW_HANDED_MS) < SW_HANDED_FRESH_MS &&
+		     (word & SW_HANDED_CPU) == sw_handed_cpu();
 	return (word & SW_HANDED_STATE) >> 22;
 }
 

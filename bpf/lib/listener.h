@@ -14,6 +14,7 @@
 #define SW_FULL_FRESH_NS     4000000ULL /* a full accept queue may drain at once */
 
 #define SW_SOCK_RCVBUF_LOCK 2
+#define SW_TSTAMP_BYTES	    12 /* of each segment, with padding */
 
 /* ipv4_default_advmss(), ip6_default_advmss() of the kernel; mtu in bytes. */
 static __always_inline __u16 sw_mss_of_mtu(__u32 mtu, __u16 user_mss, int v6)
@@ -39,10 +40,17 @@ static __always_inline __u32 sw_dev_mtu(struct net_device *dev, int v6)
 	return mtu6 && mtu6 < mtu ? mtu6 : mtu;
 }
 
-/* Windows and scale from what was read of the socket, and mss. */
-static __always_inline void sw_listener_window(struct sw_listener *l, __u32 initrwnd)
+/*
+ * Window and scale, with timestamps or without, from what was read of the socket. The
+ * verifier walks it once: inlined, its branches multiply ("BPF program is too large").
+ */
+__noinline int sw_listener_window(struct sw_listener *l, __u32 mss, __u32 tstamp, __u32 initrwnd)
 {
-	struct sw_window_in in = {
+	struct sw_window_in in;
+
+	if (!l)
+		return 0;
+	in = (struct sw_window_in){
 		.full_space = l->full_space,
 		.clamp = l->clamp,
 		.rmem_max = l->rmem_max,
@@ -51,9 +59,15 @@ static __always_inline void sw_listener_window(struct sw_listener *l, __u32 init
 		.signed_windows = !!(l->window_flags & SW_WF_SIGNED_WINDOWS),
 	};
 
-	l->window[0] = sw_initial_window(&in, l->mss);
-	l->window[1] = sw_initial_window(&in, l->mss - 12);
-	l->wscale = sw_initial_wscale(&in);
+	l->window[tstamp & 1] = sw_initial_window(&in, mss);
+	l->wscale[tstamp & 1] = sw_initial_wscale(&in, mss);
+	return 0;
+}
+
+static __always_inline void sw_listener_windows(struct sw_listener *l, __u32 initrwnd)
+{
+	sw_listener_window(l, l->mss, 0, initrwnd);
+	sw_listener_window(l, l->mss - SW_TSTAMP_BYTES, 1, initrwnd);
 }
 
 static __always_inline void sw_listener_buffers(struct sw_listener *l, const struct tcp_sock *tp,
@@ -141,7 +155,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	}
 	sw_listener_buffers(l, tp, net, cfg);
 	l->mss = sw_mss_of_mtu(sw_dev_mtu(dev, t->family_v6), l->user_mss, t->family_v6);
-	sw_listener_window(l, 0);
+	sw_listener_windows(l, 0);
 }
 
 /* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
@@ -215,7 +229,7 @@ __noinline int sw_listener_route(const struct sw_tuple *t, const struct sw_liste
 		routed->clamp = route->window;
 	if (route->hoplimit)
 		routed->ttl = route->hoplimit;
-	sw_listener_window(routed, route->initrwnd);
+	sw_listener_windows(routed, route->initrwnd);
 	return 1;
 }
 

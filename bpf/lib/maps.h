@@ -102,12 +102,16 @@ struct sw_address_walk {
  * What one CPU needs between frames, and scratch too large for the stack. Only softirqs
  * touch it, which do not interrupt each other.
  */
+struct sw_budget {
+	__u64 since_ns;
+	__u32 used;
+	__u32 pad;
+};
+
 #define SW_CHUNK 512 /* bytes, a power of two: bpf_csum_diff() takes no more on older kernels */
 
 struct sw_local {
-	__u64 budget_since_ns;
-	__u32 budget_used; /* SYNs */
-	__u32 pad;
+	struct sw_budget syns, lookups;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
 	struct sw_listener routed; /* a listener as a client behind a route with metrics sees it */

@@ -324,11 +324,17 @@ static __always_inline bool sw_options_common(struct xdp_md *ctx, const struct s
 	}
 }
 
-static __always_inline void sw_options(struct xdp_md *ctx, const struct sw_packet *pkt,
-				       struct sw_tcpopts *ret)
+/*
+ * The segment's options into *ret. A function of its own, like all that branches much:
+ * the verifier walks it once and not for each way that leads to it.
+ */
+__noinline int sw_options(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
 {
+	if (!pkt || !ret)
+		return 0;
 	if (!sw_options_common(ctx, pkt, ret))
 		sw_options_any(ctx, pkt, ret);
+	return 0;
 }
 
 #endif

@@ -85,14 +85,20 @@ __noinline __u64 sw_sum_data(struct xdp_md *ctx, __u32 at, __u32 end)
  * pseudo-header is the unfinished one of a frame no wire has seen (CHECKSUM_PARTIAL of
  * veth and virtio) and counts as right.
  */
-static __always_inline bool sw_checksums_right(struct xdp_md *ctx, const struct sw_packet *pkt)
+__noinline int sw_checksums_right(struct xdp_md *ctx, const struct sw_packet *pkt)
 {
 	void *end = (void *)(long)ctx->data_end;
-	const struct sw_tuple *t = &pkt->tuple;
-	__u32 *word = sw_l4(ctx, pkt);
-	struct tcphdr *tcp = (void *)word;
-	__u64 sum = 0, pseudo;
+	const struct sw_tuple *t;
+	struct tcphdr *tcp;
+	__u64 sum, pseudo;
+	__u32 *word;
 	int i;
+
+	if (!pkt)
+		return false;
+	t = &pkt->tuple;
+	word = sw_l4(ctx, pkt);
+	tcp = (void *)word;
 
 	if (!t->family_v6) {
 		struct iphdr *ip = sw_l3(ctx, pkt);
