@@ -155,7 +155,7 @@ class Peer:
         if self.tstamp:
             self.ts_recent = segment.tsval
 
-    def ask(self, timeout=1.0, **how):
+    def ask(self, timeout=2.0, **how):
         """SYN out, SYN-ACK back, or None."""
         self.syn(**how)
         segment = self.receive(timeout, lambda s: s.is_synack)
@@ -210,7 +210,7 @@ def look(segment):
                             tos=segment.tos, flags=f.flag_names(segment.flags), urgent=segment.urgent)
 
 
-def synack_look(link, family, port, stack="linux", timeout=1.0, **how):
+def synack_look(link, family, port, stack="linux", timeout=2.0, **how):
     with Peer(link, family, port, stack, **how) as peer:
         synack = peer.ask(timeout)
         peer.send(f.RST)  # or direct requests would pile up until the kernel turns to its cookies

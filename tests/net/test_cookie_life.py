@@ -83,3 +83,7 @@ def test_point_16_cookie_of_a_guard_that_was_taken_off_is_refused(bed, family):
             peer.data(b"x")
             assert not listener.accept(0.2)
         assert moved.tcp == {"ack_invalid": 1}
+
+
+def test_point_16_cookie_of_another_box_with_the_same_keys():
+    pytest.skip("keys cannot be given to a guard yet; tests/prog checks it on the maps")

@@ -217,6 +217,16 @@ def test_syncookies_switched_off_leaves_the_listener_alone(bed, family):
         assert set(moved.tcp) == {"not_guarded"}
 
 
+def test_refused_hand_over_is_counted(bed, family):
+    """Timestamps agreed on by the SYN-ACK, switched off before the ACK: the kernel refuses the hand-over."""
+    with bed.listen(family) as listener, Peer(bed.guarded, family, listener.port) as peer:
+        assert peer.ask().tsval is not None
+        with bed.server.having(tcp_timestamps=0), bed.guard.counting() as moved:
+            peer.data(b"x")
+            assert not listener.accept(0.2)
+        assert moved["ack_valid"] == 1 and moved["handoff_refused"] == 1 and moved["handoff_done"] == 0
+
+
 # TCP-MD5 and MPTCP --------------------------------------------------------------------
 
 def md5_key(family, addr, key=b"between routers"):

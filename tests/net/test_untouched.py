@@ -259,6 +259,46 @@ def test_point_15_dnated_port_reaches_its_container(bed, family, userland_proxy)
         bed.guard.attach(bed.mode, "-p", "auto")
 
 
+FIREWALL = """
+table inet swt_fw {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        iif lo accept
+        ct state established,related accept
+        ct state invalid drop
+        meta l4proto { icmp, ipv6-icmp } accept
+        tcp dport PORT ct state new accept
+    }
+}
+"""
+
+
+def test_stateful_firewall_lets_connections_through(bed, family):
+    """conntrack never sees the SYN: it takes the ACK for a new connection picked up mid-stream."""
+    with Echo(bed.server, family) as echo:
+        bed.server.nft(FIREWALL.replace("PORT", str(echo.port)))
+        try:
+            with bed.guard.counting() as moved:
+                for _ in range(20):
+                    with connect(bed.client, family, bed.guarded.server_addr[family], echo.port) as sock:
+                        sock.sendall(b"through the firewall" * 500)
+                        assert read_exactly(sock, 10000) == b"through the firewall" * 500
+            assert moved["ack_valid"] >= 20
+        finally:
+            bed.server.nft("delete table inet swt_fw")
+
+
+def test_strict_conntrack_is_pointed_out_at_attach(bed):
+    if not os.path.exists("/proc/sys/net/netfilter/nf_conntrack_tcp_loose"):
+        pytest.skip("no conntrack in this kernel")
+    old = bed.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
+    try:
+        done = bed.guard.attach(bed.mode)
+        assert "nf_conntrack_tcp_loose" in done.stdout + done.stderr
+    finally:
+        bed.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", old)
+
+
 # Point 17 -----------------------------------------------------------------------------
 
 def test_point_17_outgoing_connections_of_this_host(bed, family):
