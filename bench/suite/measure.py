@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The measurements. Each goes round by round through all systems, and returns what JSON can hold."""
+import json
+import mmap
+import re
+import statistics
+import struct
+import time
+
+from stage import ACCEPT_PORT, ECHO_PORT, PORT, SERVER_MAC, SERVER_V4, SOCKETS, BenchError, bpftool, cpu_ns
+from works import FAST, FLOORS, LIVE, WORKS
+
+FORGED, LOADER = "198.18.0.0/16", "10.64.0.0/10"
+
+
+def spread(values):
+    values = [value for value in values if value is not None]
+    if not values:
+        return None
+    digits = 4 if max(map(abs, values)) < 10 else 1
+    return {"median": round(statistics.median(values), digits), "min": round(min(values), digits),
+            "max": round(max(values), digits), "rounds": len(values)}
+
+
+def settle():
+    time.sleep(0.05)
+
+
+class Plan:
+    """How long and how often; QUICK=1 is for a look."""
+
+    def __init__(self, quick):
+        self.quick = quick
+        self.rounds = 3 if quick else 7
+        self.cost_rounds = 5 if quick else 15
+        self.cost_frames = 100000 if quick else 200000
+        self.fast_frames = 100000 if quick else 300000
+        self.slow_frames = 20000 if quick else 50000
+        self.window_s = 0.25 if quick else 0.5
+        self.hand_s = 0.4 if quick else 0.8
+        self.traffic_s = 1 # iperf3 and wrk know whole seconds
+        self.traffic_rounds = 1 if quick else 7
+        self.probe_s = 0.5 if quick else 1.5
+        self.probe_rounds = 1 if quick else 3
+        self.probe_rate = 500
+        self.works = [work for work in WORKS if work.quick or not quick]
+        self.systems = ("drop", "tx", "libxdp", "nft", "cookies2") if quick else tuple(LIVE)
+        self.levels = (50, 90) if quick else (10, 50, 90, 100)
+        self.probe_systems = ("libxdp", "nft") if quick else ("libxdp", "nft", "cookies1", "cookies2")
+
+
+def attach(stage):
+    """What an attach takes: time, memory, and each program's size. Its lane stays, as "libxdp"."""
+    programs_before = {item["id"] for item in bpftool("prog", "show")}
+    maps_before = {item["id"] for item in bpftool("map", "show")}
+    lane = stage.lane("libxdp")
+    programs = [item for item in bpftool("prog", "show")
+                if item["id"] not in programs_before and item.get("name", "").startswith("synward")]
+    ids = {number for item in programs for number in item.get("map_ids", [])}
+    maps = [item for item in bpftool("map", "show") if item["id"] not in maps_before]
+    maps = [item for item in maps if item["id"] in ids or item.get("name") == "info"]
+    words = stage.meter.ask("programs")
+    verified = {int(words[i]): int(words[i + 2]) for i in range(0, len(words), 3)}
+    return {
+        "attach_s": round(lane.attach_s, 2),
+        "programs": {item["name"]: {"verified": verified.get(item["id"]), "xlated": item.get("bytes_xlated"),
+                                    "jited": item.get("bytes_jited"), "memory": item.get("bytes_memlock", 0)} for item in programs},
+        "maps": {item["name"]: item.get("bytes_memlock", 0) for item in maps},
+        "memory": sum(item.get("bytes_memlock", 0) for item in maps + programs),
+    }
+
+
+def establish(lane):
+    """One real connection to the guarded port, so that its tuple is in the filter; its client's port."""
+    import socket
+    import ctypes
+    from stage import CLONE_NEWNET, libc
+    lane.client_end("bare_pass")
+    with open("/proc/self/ns/net") as home, open(lane.client.path) as there:
+        libc.setns(there.fileno(), CLONE_NEWNET)
+        try:
+            sock = socket.create_connection((SERVER_V4, PORT), timeout=5)
+        finally:
+            libc.setns(home.fileno(), CLONE_NEWNET)
+    time.sleep(0.3)  # what was handed over counts as fresh for 100 ms
+    lane.client_end("sink")
+    return sock
+
+
+def cost(stage, plan, works=None, rounds=None):
+    """Each frame given to the program without a wire: nanoseconds over the bare program's."""
+    guarded, filled = stage.lane("libxdp"), stage.lane("filled", "link")
+    connection = establish(guarded)
+    works = works or plan.works
+    for work in works:
+        if work.fixed:
+            stage.meter.ask("fixed", work.key, connection.getsockname()[1], *work.flood)
+        else:
+            stage.meter.ask("work", work.key, *work.flood)
+    nets, floors, verdicts = {}, {}, {}
+    for _ in range(rounds or plan.cost_rounds):
+        for work in works:
+            lane = filled if work.filled else guarded
+            if work.filled:
+                stage.meter.ask("fill", lane.pin("known"))
+            ns, verdict = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", "attached", plan.cost_frames))
+            floor = "bare_drop" if work.key == "mixed" else FLOORS.get(verdict, "bare_pass")
+            bare, _ = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", floor, plan.cost_frames))
+            nets.setdefault(work.key, []).append(ns - bare)
+            floors.setdefault(work.key, []).append(bare)
+            verdicts[work.key] = floor.removeprefix("bare_")
+    connection.close()
+    return {work.key: {"label": work.label, "group": work.group, "net_ns": spread(nets[work.key]),
+                       "floor_ns": spread(floors[work.key]), "floor": verdicts[work.key], "expected": work.floor}
+            for work in works}
+
+
+def live(stage, plan, works=None, systems=None, rounds=None):
+    """Each frame out of a veth, generator and receiver on one CPU: CPU time over the same
+    generator's into the bare program. back: frames that came back for each sent."""
+    works = [work for work in works or plan.works if work.live]
+    systems = systems or plan.systems
+    samples = {}
+    for _ in range(rounds or plan.rounds):
+        for work in works:
+            floor = "tx" if work.floor == "tx" else "drop"
+            total = {}
+            for system in sorted(systems, key=lambda name: name != floor):
+                lane = stage.lane(system)
+                frames = plan.fast_frames if system in FAST else plan.slow_frames
+                before = int(stage.meter.ask("back")[0])
+                used, sent = map(int, stage.meter.ask("live", work.key, lane.client.name, "c0", frames))
+                back = int(stage.meter.ask("back")[0]) - before
+                total[system] = used / sent
+                cell = samples.setdefault(work.key, {}).setdefault(system, {"net": [], "total": [], "back": []})
+                cell["net"].append(total[system] - total[floor])
+                cell["total"].append(total[system])
+                cell["back"].append(back / sent)
+    return {work.key: {"label": work.label, "floor": "tx" if work.floor == "tx" else "drop",
+                       "systems": {system: {"net_ns": spread(cell["net"]), "total_ns": spread(cell["total"]),
+                                            "back": spread(cell["back"])}
+                                   for system, cell in samples[work.key].items()}}
+            for work in works}
+
+
+def ksoftirqd(cpu):
+    from stage import pids_named
+    return pids_named(f"ksoftirqd/{cpu}\n").pop()
+
+
+def capacity(stage, plan, systems=None):
+    """A full-speed flood of Linux SYNs from one CPU, and what the receive thread on the other takes of
+    it: per second of its own CPU time, whoever else wants that CPU."""
+    systems = [system for system in systems or plan.systems]
+    samples = {}
+    for _ in range(plan.rounds):
+        for system in systems:
+            lane = stage.lane(system)
+            receiver = lane.own_receive_thread(stage.server_cpu)
+            before = cpu_ns(receiver)
+            child = lane.flood("--sources", FORGED, "--seconds", plan.window_s, cpu=stage.flood_cpu)
+            said = json.loads(child.communicate()[0])
+            used = cpu_ns(receiver) - before
+            cell = samples.setdefault(system, {"pps": [], "busy": [], "offered": []})
+            cell["pps"].append(said["taken"] / used * 1e9)
+            cell["busy"].append(used / 1e9 / said["seconds"])
+            cell["offered"].append(said["pps"])
+    for system in systems:
+        stage.lane(system).use_softirq()
+    return {system: {name: spread(values) for name, values in cell.items()} for system, cell in samples.items()}
+
+
+class Acceptor:
+    def __init__(self, stage, lane):
+        self.path = stage.dir / f"accepted-{lane.name}"
+        self.path.write_bytes(bytes(8))
+        self.child = lane.spawn(lane.server, SOCKETS, "accept", ACCEPT_PORT, self.path, cpu=stage.server_cpu)
+        with open(self.path, "r+b") as f:
+            self.memory = mmap.mmap(f.fileno(), 8)
+
+    def count(self):
+        return struct.unpack("Q", self.memory[:8])[0]
+
+
+def handshakes(stage, plan):
+    """A stateless client opens connections; the server accepts and closes them. Its receive thread,
+    its process and ksoftirqd have a CPU of their own, whose time is counted."""
+    systems = ("cookies1", "libxdp") if plan.quick else ("cookies1", "cookies2", "nft", "libxdp")
+    scenes = {"20k": (20000, 0), "20k+flood": (20000, 100000), "40k": (40000, 0), "80k": (80000, 0)}
+    if plan.quick:
+        scenes = {"20k": scenes["20k"], "40k": scenes["40k"]}
+    acceptors, samples = {}, {}
+    for system in systems:
+        lane = stage.lane(system)
+        lane.client_end("answer")
+        lane.own_receive_thread(stage.server_cpu)
+        acceptors[system] = Acceptor(stage, lane)
+    time.sleep(0.4)  # a listener is seen within a quarter of a second
+    for _ in range(plan.rounds):
+        for system in systems:
+            for scene, (rate, flood) in scenes.items():
+                lane, acceptor = stage.lane(system), acceptors[system]
+                words = ["--port", ACCEPT_PORT, "--sources", LOADER, "--rate", rate, "--seconds", plan.hand_s + 0.3]
+                children = [lane.flood(*words, cpu=stage.flood_cpu)]
+                if flood:
+                    children.append(lane.flood("--port", ACCEPT_PORT, "--sources", FORGED, "--rate", flood,
+                                               "--seconds", plan.hand_s + 0.3, cpu=stage.flood_cpu))
+                time.sleep(0.3)
+                pids = (lane.receiver, acceptor.child.pid, ksoftirqd(stage.server_cpu))
+                before, used, began = acceptor.count(), sum(map(cpu_ns, pids)), time.monotonic()
+                time.sleep(plan.hand_s - 0.05)
+                took, done = time.monotonic() - began, acceptor.count() - before
+                used = sum(map(cpu_ns, pids)) - used
+                said = [json.loads(child.communicate()[0]) for child in children]
+                cell = samples.setdefault(system, {}).setdefault(scene, {"per_s": [], "cpu_us": [], "offered": [], "busy": []})
+                cell["per_s"].append(done / took)
+                cell["cpu_us"].append(used / 1000 / done if done else None)
+                cell["offered"].append(said[0]["pps"])
+                cell["busy"].append(used / 1e9 / took)
+                time.sleep(0.1)
+    stage.end_children()
+    for system in systems:
+        stage.lane(system).client_end("sink")
+        stage.lane(system).use_softirq()
+    return {system: {scene: {name: spread(values) for name, values in cell.items()} for scene, cell in of.items()}
+            for system, of in samples.items()}
+
+
+def iperf(lane, plan, cpu, streams):
+    said = lane.client.run("taskset", "-c", cpu, "iperf3", "-c", SERVER_V4, "-t", plan.traffic_s, "-P", streams, "-J", check=False)
+    try:
+        return json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+    except (KeyError, ValueError):
+        return None
+
+
+def pingpong(lane, plan, cpu):
+    return float(lane.client.run("taskset", "-c", cpu, SOCKETS, "pingpong", SERVER_V4, ECHO_PORT, plan.traffic_s))
+
+
+def web(lane, plan, cpu):
+    said = lane.client.run("taskset", "-c", cpu, "wrk", "-t1", "-c16", f"-d{plan.traffic_s}s",
+                           "-H", "Connection: close", f"http://{SERVER_V4}:8080/")
+    return float(re.search(r"Requests/sec:\s*([\d.]+)", said).group(1))
+
+
+TRAFFIC = {
+    "iperf-1": ("iperf3, one stream", "Gbit/s", lambda lane, plan, cpu: iperf(lane, plan, cpu, 1)),
+    "iperf-8": ("iperf3, 8 streams", "Gbit/s", lambda lane, plan, cpu: iperf(lane, plan, cpu, 8)),
+    "echo": ("64-byte echo", "round trips/s", pingpong),
+    "http": ("HTTP, connection per request (wrk, nginx)", "requests/s", web),
+}
+
+
+def established(stage, plan):
+    """Ordinary traffic: without a program, with one that passes everything, with synward."""
+    systems = ("none", "pass", "libxdp")
+    lanes = [stage.lane(system) for system in systems]
+    for lane in lanes:
+        if lane.system == "none":
+            stage.meter.ask("detach", lane.client.name, "c0")
+        else:
+            lane.client_end("bare_pass")
+        lane.spawn(lane.server, "iperf3", "-s", cpu=stage.server_cpu)
+        lane.spawn(lane.server, SOCKETS, "echo", ECHO_PORT, cpu=stage.server_cpu)
+        stage.start_nginx(lane, stage.server_cpu)
+    time.sleep(0.6)
+    kinds = {key: kind for key, kind in TRAFFIC.items() if not plan.quick or key in ("iperf-1", "echo", "http")}
+    samples = {key: {system: [] for system in systems} for key in kinds}
+    for _ in range(plan.traffic_rounds):
+        for key, (_, _, measure) in kinds.items():
+            for system, lane in zip(systems, lanes):
+                samples[key][system].append(measure(lane, plan, stage.flood_cpu))
+    stage.end_children()
+    stage.stop_nginx()
+    return {key: {"label": TRAFFIC[key][0], "unit": TRAFFIC[key][1],
+                  "systems": {system: spread(values) for system, values in of.items()},
+                  "over_pass": spread([a / b for a, b in zip(of["libxdp"], of["pass"]) if a and b]),
+                  "over_none": spread([a / b for a, b in zip(of["libxdp"], of["none"]) if a and b])}
+            for key, of in samples.items()}
+
+
+def percentile(values, share):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * share))] if values else None
+
+
+def latency(stage, plan, taken):
+    """Real connections beside a flood of a share of what one core takes of it: connect, 16 bytes
+    there and back. taken: capacity()'s answer."""
+    samples = {}
+    for system in plan.probe_systems:
+        lane = stage.lane(system)
+        lane.client_end("sieve")
+        lane.own_receive_thread(stage.server_cpu)
+        lane.spawn(lane.server, SOCKETS, "echo", ECHO_PORT, cpu=stage.server_cpu)
+    time.sleep(0.5)
+    for _ in range(plan.probe_rounds):
+        for system in plan.probe_systems:
+            for level in (0,) + plan.levels:
+                lane = stage.lane(system)
+                rate = round(taken[system]["pps"]["median"] * level / 100)
+                if rate:
+                    speed = [] if level == 100 else ["--rate", rate]
+                    flood = lane.flood("--port", ECHO_PORT, "--sources", FORGED, "--seconds", 60, *speed, cpu=stage.flood_cpu)
+                    time.sleep(0.3)
+                said = lane.client.run("nice", "-n", "-20", "taskset", "-c", stage.flood_cpu, SOCKETS, "probe", SERVER_V4,
+                                       ECHO_PORT, plan.probe_rate, plan.probe_s, 3.2)
+                cell = samples.setdefault(system, {}).setdefault(level, {"pps": rate, "us": []})
+                cell["us"] += [int(word) for word in said.split()]
+                if rate:
+                    flood.terminate()
+                    out = json.loads(flood.communicate()[0])
+                    cell["pps"] = round(out["taken"] / out["seconds"])
+                    cell["offered"] = round(out["pps"])
+    stage.end_children()
+    for system in plan.probe_systems:
+        stage.lane(system).client_end("sink")
+        stage.lane(system).use_softirq()
+    result = {}
+    for system, levels in samples.items():
+        for level, cell in levels.items():
+            good = [us for us in cell["us"] if us >= 0]
+            result.setdefault(system, {})[str(level)] = {
+                "pps": cell["pps"], "offered_pps": cell.get("offered", 0), "connections": len(cell["us"]), "failed": len(cell["us"]) - len(good),
+                "p50_us": percentile(good, 0.5), "p99_us": percentile(good, 0.99), "p999_us": percentile(good, 0.999)}
+    return result

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A run's results as tables: plain for the terminal, Markdown for docs/performance.md."""
+from works import GOALS, LIVE
+
+
+def number(value, unit=""):
+    if value is None:
+        return "-"
+    if abs(value) >= 1000000:
+        return f"{value / 1000000:.2f} M{unit}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}{unit}"
+    if abs(value) >= 100:
+        return f"{value:.0f}{unit}"
+    return f"{value:.3g}{unit}" if value else f"0{unit}"
+
+
+def middle(cell):
+    return cell["median"] if cell else None
+
+
+def with_spread(cell):
+    if not cell:
+        return "-"
+    return f"{number(cell['median'])} ({number(cell['min'])} to {number(cell['max'])})"
+
+
+class Table:
+    def __init__(self, title, note, header, rows):
+        self.title, self.note, self.header, self.rows = title, note, header, rows
+
+    def plain(self):
+        widths = [max(len(str(row[i])) for row in [self.header] + self.rows) for i in range(len(self.header))]
+        lines = ["", self.title]
+        for row in [self.header] + self.rows:
+            first, *rest = zip(row, widths)
+            lines.append("  " + first[0].ljust(first[1]) + "".join("  " + str(word).rjust(width) for word, width in rest))
+        return "\n".join(lines)
+
+    def markdown(self):
+        lines = [f"### {self.title}", ""] + ([self.note, ""] if self.note else [])
+        lines += ["| " + " | ".join(self.header) + " |", "|---" + "|---:" * (len(self.header) - 1) + "|"]
+        return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in self.rows] + [""])
+
+
+def cost_table(result):
+    rows = [[cell["label"], cell["floor"], with_spread(cell["net_ns"]), number(middle(cell["floor_ns"]))]
+            for cell in result["cost"].values()]
+    return Table("Program alone: ns per packet over the bare program",
+                 "Median (least to most) of the rounds. The floor is the bare program with the same verdict; its own figure, "
+                 "in the last column, is mostly the generator's work.",
+                 ["work", "over bare", "net ns", "floor ns"], rows)
+
+
+def live_table(result):
+    systems = [name for name in LIVE if name not in ("drop", "tx") and any(name in work["systems"] for work in result["live"].values())]
+    rows = []
+    for work in result["live"].values():
+        cells = work["systems"]
+        rows.append([work["label"], f"{work['floor']} {number(middle(cells[work['floor']]['total_ns']))}"]
+                    + [number(middle(cells[name]["net_ns"])) if name in cells else "-" for name in systems])
+    return Table("On the wire: ns of CPU per packet over the bare program",
+                 "Generator, veth and receiver on one CPU; the same generator into the bare program is subtracted. "
+                 "The second column is that floor, generator included.",
+                 ["work", "floor"] + [LIVE[name] for name in systems], rows)
+
+
+def capacity_table(result):
+    rows = [[LIVE[name], with_spread(cell["pps"])] for name, cell in result["capacity"].items()]
+    return Table("One core: Linux SYNs taken per second of CPU time",
+                 "A full-speed flood from the other core; the receive thread's own CPU time.", ["system", "packets/s"], rows)
+
+
+def goal_rows(result):
+    cost, rows = result["cost"], []
+
+    def add(text, value, limit, good):
+        rows.append([text, limit, value, "yes" if good else "no" if good is not None else "-"])
+
+    for key, most in GOALS:
+        if key in cost:
+            value = middle(cost[key]["net_ns"])
+            add(cost[key]["label"] + ", net ns", number(value), f"≤ {most}", value <= most)
+    costly = [cell for cell in cost.values() if cell["group"] == "costly" and cell["floor"] == "tx"]
+    if costly:
+        worst = max(costly, key=lambda cell: middle(cell["net_ns"]))
+        common = middle(cost["syn-linux-v6" if "IPv6" in worst["label"] else "syn-linux-v4"]["net_ns"])
+        ratio = middle(worst["net_ns"]) / common
+        add(f"worst case ({worst['label']}) : common SYN", number(ratio), "≤ 3", ratio <= 3)
+    linux = result["live"].get("syn-linux-v4", {}).get("systems", {})
+    for name in ("nft", "cookies2"):
+        if name in linux:
+            ratio = middle(linux[name]["net_ns"]) / middle(linux["libxdp"]["net_ns"])
+            add(f"{LIVE[name]} : synward, Linux SYN on the wire", number(ratio), "≥ 25" if name == "nft" else "-",
+                ratio >= 25 if name == "nft" else None)
+    shakes = result.get("handshakes", {})
+    if "libxdp" in shakes:
+        ratio = middle(shakes["libxdp"]["20k"]["cpu_us"]) / middle(shakes["cookies1"]["20k"]["cpu_us"])
+        add("CPU per handshake, of the kernel's", number(ratio), "≤ 0.85", ratio <= 0.85)
+    if "iperf-1" in result.get("established", {}):
+        ratio = middle(result["established"]["iperf-1"]["over_pass"])
+        add("iperf3, of a bare XDP_PASS", number(ratio), "≥ 0.98", ratio >= 0.98)
+    probes = result.get("latency", {}).get("libxdp", {})
+    if "90" in probes:
+        p99 = probes["90"]["p99_us"]
+        add("real connections at 90 % flood, p99", number(p99 / 1000 if p99 else None, " ms"), "≤ 5 ms", bool(p99) and p99 <= 5000)
+    if "100" in probes:
+        add("real connections at 100 % flood that fail", probes["100"]["failed"], "0", probes["100"]["failed"] == 0)
+    memory = result["attach"]["memory"] / 2**20
+    add("memory per attach", f"{memory:.1f} MiB", "≤ 16 MiB", memory <= 16)
+    return rows
+
+
+def tables(result):
+    yield Table("Goals", "", ["work", "goal", "measured", "reached"], goal_rows(result))
+    yield cost_table(result)
+    yield live_table(result)
+    if result.get("capacity"):
+        yield capacity_table(result)
+    if result.get("handshakes"):
+        scenes = list(next(iter(result["handshakes"].values())))
+        yield Table("Handshakes: accepted per second, and CPU µs for each",
+                    "Offered per second: the column's; the flood beside it is 100,000 SYNs a second. One core for the server: "
+                    "receive thread, accepting process, ksoftirqd.",
+                    ["system"] + [f"{scene} offered" for scene in scenes],
+                    [[LIVE[name]] + [f"{number(middle(of[scene]['per_s']))}, {number(middle(of[scene]['cpu_us']))} µs" for scene in scenes]
+                     for name, of in result["handshakes"].items()])
+    if result.get("established"):
+        yield Table("Established traffic",
+                    "A native XDP program, whatever it does, costs a veth its 64 KB segments: hence the comparison with one "
+                    "that passes everything. A NIC's driver pays no such price.",
+                    ["work", "unit", "no program", "XDP_PASS", "synward", ": XDP_PASS", ": none"],
+                    [[cell["label"], cell["unit"]] + [number(middle(cell["systems"][name])) for name in ("none", "pass", "libxdp")]
+                     + [with_spread(cell["over_pass"]), number(middle(cell["over_none"]))] for cell in result["established"].values()])
+    if result.get("latency"):
+        yield Table("Real connections beside a flood: connect, 16 bytes there and back",
+                    "The flood is that share of what one core takes with that system (see above); the receive thread, the "
+                    "server and nothing else share a core, the clients share the other with the flood.",
+                    ["system", "flood", "packets/s", "connections", "failed", "p50 ms", "p99 ms", "p99.9 ms"],
+                    [[LIVE[name], f"{level} %", number(cell["offered_pps"]), cell["connections"], cell["failed"]]
+                     + [number(cell[at] / 1000) if cell[at] is not None else "-" for at in ("p50_us", "p99_us", "p999_us")]
+                     for name, levels in result["latency"].items() for level, cell in levels.items()])
+    took = result["attach"]
+    yield Table("An attach", f"Takes {took['attach_s']} s and {took['memory'] / 2**20:.1f} MiB; 0 bytes per half-open connection.",
+                ["program", "instructions verified", "bytes of BPF", "bytes of machine code"],
+                [[name, f"{cell['verified']:,}", f"{cell['xlated']:,}", f"{cell['jited']:,}"] for name, cell in took["programs"].items()])
+
+
+def heading(result):
+    m = result["machine"]
+    noisy = " NOISY: something else was running." if result["noisy"] else ""
+    return (f"{m['cpu']}, {m['cpus']} CPUs ({m['hypervisor']}), Linux {m['kernel']}; {result['date']}, {result['seconds']:.0f} s"
+            f"{', QUICK' if result['quick'] else ''}. Load before: {result['load_before']:.2f}.{noisy}")
