@@ -111,7 +111,9 @@ def test_point_12_unfinished_checksum_of_a_local_sender_is_right(bed, family):
     with bed.listen(family) as listener:
         for payload in (b"", b"data"):
             with Peer(bed.guarded, family, listener.port) as peer:
-                synack = peer.ask(csum="partial", payload=payload)
+                with bed.guard.counting() as moved:
+                    synack = peer.ask(csum="partial", payload=payload)
+                print(synack, moved, peer.src, peer.sport, peer.isn)
                 assert synack and synack.csum_right and synack.ip_csum_right
 
 
