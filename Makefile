@@ -54,7 +54,7 @@ check:
 	$(Q)$(MAKE) --no-print-directory check-built
 
 .PHONY: check-built
-check-built: all $(filter $(B)/%,$(CHECKS)) $(B)/flood $(B)/veth-peer $(B)/counters.md
+check-built: all $(filter $(B)/%,$(CHECKS)) $(CHECK_TOOLS) $(B)/flood $(B)/veth-peer $(B)/counters.md
 	$(Q)B="$(B)" CHECKS="$(CHECKS)" tests/run
 
 clean:
