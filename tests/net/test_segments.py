@@ -102,7 +102,7 @@ def test_point_12_each_flipped_bit_is_noticed(bed, family):
                 frame = bytearray(whole)
                 frame[at + bit // 8] ^= 1 << bit % 8
                 peer.wire.send(bytes(frame))
-            answers = peer.receive_all()
+            answers = peer.receive_all(0.4)  # until what was learned of the ports next to it is stale
         assert not answers and moved["synack_sent"] == 0
         assert moved["checksum_invalid"] > (len(whole) - at) * 8 - 64, moved
 
@@ -111,9 +111,7 @@ def test_point_12_unfinished_checksum_of_a_local_sender_is_right(bed, family):
     with bed.listen(family) as listener:
         for payload in (b"", b"data"):
             with Peer(bed.guarded, family, listener.port) as peer:
-                with bed.guard.counting() as moved:
-                    synack = peer.ask(csum="partial", payload=payload)
-                print(synack, moved, peer.src, peer.sport, peer.isn)
+                synack = peer.ask(csum="partial", payload=payload)
                 assert synack and synack.csum_right and synack.ip_csum_right
 
 
