@@ -226,8 +226,9 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 
 	if (!sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
 		return SW_NO_ROOM;
-	sw_known_add(scene->state, pkt->hash);
+	/* In this order: between the two, another CPU's segment would pass as established. */
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
+	sw_known_add(scene->state, pkt->hash);
 	return SW_ACK_VALID;
 }
 
