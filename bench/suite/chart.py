@@ -3,7 +3,7 @@
 from report import middle, number
 from works import LIVE
 
-WIDTH, LABEL, RIGHT, ROW, BAR = 860, 250, 130, 27, 16
+WIDTH, LABEL, RIGHT, ROW, BAR = 900, 300, 140, 25, 15
 COLORS = {"libxdp": "#0b7a75", "link": "#0b7a75", "generic": "#6fb7b3", "nft": "#b4532a", "cookies1": "#8a8f98", "cookies2": "#8a8f98",
           "drop": "#c9ccd1", "tx": "#c9ccd1"}
 FONT = "font-family='system-ui,Segoe UI,Helvetica,Arial,sans-serif'"
@@ -50,7 +50,7 @@ def draw(result):
                          bars(result["capacity"], "pps", "/s")[::-1])
         out += drawn
     shown = [cell for cell in result["cost"].values() if cell["net_ns"]]
-    rows = [(cell["label"][:38], COLORS["nft"] if cell["group"] == "costly" else COLORS["libxdp"], cell["net_ns"],
+    rows = [(cell["label"], COLORS["nft"] if cell["group"] == "costly" else COLORS["libxdp"], cell["net_ns"],
              f"{number(middle(cell['net_ns']))} ns over {cell['floor']}") for cell in shown]
     drawn, y = panel(y, "synward's program alone, frame by frame", "ns per packet over the bare program with the same verdict; "
                      "brown: made to be costly", rows)

@@ -25,6 +25,14 @@ def with_spread(cell):
     return f"{number(cell['median'])} ({number(cell['min'])} to {number(cell['max'])})"
 
 
+def with_range(cell):
+    """Median, and half of least to most as a share of it."""
+    if not cell:
+        return "-"
+    half = (cell["max"] - cell["min"]) / 2
+    return f"{number(cell['median'])} ±{half / abs(cell['median']) * 100:.0f}%" if cell["median"] else number(0)
+
+
 class Table:
     def __init__(self, title, note, header, rows):
         self.title, self.note, self.header, self.rows = title, note, header, rows
@@ -44,7 +52,7 @@ class Table:
 
 
 def cost_table(result):
-    rows = [[cell["label"], cell["floor"], with_spread(cell["net_ns"]), number(middle(cell["floor_ns"]))]
+    rows = [[cell["label"], cell["floor"] + ("" if cell["floor"] == cell["expected"] else f" (not {cell['expected']})"), with_spread(cell["net_ns"]), number(middle(cell["floor_ns"]))]
             for cell in result["cost"].values()]
     return Table("Program alone: ns per packet over the bare program",
                  "Median (least to most) of the rounds. The floor is the bare program with the same verdict; its own figure, "
@@ -58,10 +66,10 @@ def live_table(result):
     for work in result["live"].values():
         cells = work["systems"]
         rows.append([work["label"], f"{work['floor']} {number(middle(cells[work['floor']]['total_ns']))}"]
-                    + [number(middle(cells[name]["net_ns"])) if name in cells else "-" for name in systems])
+                    + [with_range(cells[name]["net_ns"]) if name in cells else "-" for name in systems])
     return Table("On the wire: ns of CPU per packet over the bare program",
                  "Generator, veth and receiver on one CPU; the same generator into the bare program is subtracted. "
-                 "The second column is that floor, generator included.",
+                 "The second column is that floor, generator included. ±: half of the least to the most of the rounds.",
                  ["work", "floor"] + [LIVE[name] for name in systems], rows)
 
 
@@ -69,6 +77,18 @@ def capacity_table(result):
     rows = [[LIVE[name], with_spread(cell["pps"])] for name, cell in result["capacity"].items()]
     return Table("One core: Linux SYNs taken per second of CPU time",
                  "A full-speed flood from the other core; the receive thread's own CPU time.", ["system", "packets/s"], rows)
+
+
+def rate_table(result):
+    """What capacity() measures for one work, for the others."""
+    taken, rows = result["capacity"], []
+    systems = [name for name in LIVE if name in taken and name not in ("drop", "tx")]
+    for work in result["live"].values():
+        floor_ns = 1e9 / middle(taken[work["floor"]]["pps"])
+        rows.append([work["label"]] + [number(1e9 / (floor_ns + middle(work["systems"][name]["net_ns"]))) for name in systems])
+    return Table("One core, other floods: packets per second",
+                 "Computed: the time the bare program takes per packet there, and the net ns above.",
+                 ["work"] + [LIVE[name] for name in systems], rows)
 
 
 def goal_rows(result):
@@ -117,13 +137,14 @@ def tables(result):
     yield live_table(result)
     if result.get("capacity"):
         yield capacity_table(result)
+        yield rate_table(result)
     if result.get("handshakes"):
         scenes = list(next(iter(result["handshakes"].values())))
         yield Table("Handshakes: accepted per second, and CPU µs for each",
                     "Offered per second: the column's; the flood beside it is 100,000 SYNs a second. One core for the server: "
-                    "receive thread, accepting process, ksoftirqd.",
+                    "receive thread, accepting process (its share in brackets), ksoftirqd.",
                     ["system"] + [f"{scene} offered" for scene in scenes],
-                    [[LIVE[name]] + [f"{number(middle(of[scene]['per_s']))}, {number(middle(of[scene]['cpu_us']))} µs" for scene in scenes]
+                    [[LIVE[name]] + [f"{number(middle(of[scene]['per_s']))}, {number(middle(of[scene]['cpu_us']))} µs ({number(middle(of[scene]['accept_us']))})" for scene in scenes]
                      for name, of in result["handshakes"].items()])
     if result.get("established"):
         yield Table("Established traffic",

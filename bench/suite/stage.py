@@ -2,7 +2,7 @@
 """The stage: a lane for each system, all alike and all there at once, so that rounds can go
 from one to the next in no time. A lane is two network namespaces and a veth between them:
 
-  synward-bench-LANE-c                       synward-bench-LANE-s
+  synward-bench-PID-LANE-c                   synward-bench-PID-LANE-s
   floods, load client, real clients          the system measured, listeners
   c0 10.9.0.1 fd09::1   ------ veth ------   s0 10.9.0.2 fd09::2, default route: c0
 """
@@ -117,7 +117,7 @@ class Meter:
 
 class Namespace:
     def __init__(self, name):
-        self.name = PREFIX + name
+        self.name = f"{PREFIX}{os.getpid()}-{name}"
         self.path = f"/run/netns/{self.name}"
         run("ip", "netns", "add", self.name)
         self.ip("link", "set", "lo", "up")
@@ -206,8 +206,8 @@ class Lane:
     def set_threaded(self, value):
         run("ip", "netns", "exec", self.server.name, "sh", "-c", f"echo {value} >/sys/class/net/s0/threaded")
 
-    def spawn(self, netns, *command, cpu=None, **options):
-        words = netns.command(*(["taskset", "-c", cpu] if cpu is not None else []), *command)
+    def spawn(self, netns, *command, cpu=None, nice=0, **options):
+        words = netns.command(*(["taskset", "-c", cpu] if cpu is not None else []), *(["nice", "-n", nice] if nice else []), *command)
         options.setdefault("stdout", subprocess.DEVNULL)
         child = subprocess.Popen(words, text=True, stderr=subprocess.DEVNULL, **options)
         self.stage.children.append(child)
@@ -215,7 +215,7 @@ class Lane:
 
     def flood(self, *words, cpu):
         return self.spawn(self.client, FLOOD, "c0", "--to", SERVER_V4, "--dst-mac", SERVER_MAC, "-j", *words,
-                          cpu=cpu, stdout=subprocess.PIPE)
+                          cpu=cpu, nice=-5, stdout=subprocess.PIPE)
 
     def synward(self, *options):
         began = time.monotonic()
@@ -339,11 +339,13 @@ class Stage:
                 pass
 
     @staticmethod
-    def sweep():
-        """Also of a run that was killed."""
+    def sweep(own=False):
+        """Of runs that were killed; own: of this one."""
         for path in glob.glob(f"/run/netns/{PREFIX}*"):
-            subprocess.run(["nsenter", f"--net={path}", SYNWARD, "detach", "s0"], capture_output=True)
-            subprocess.run(["ip", "netns", "delete", os.path.basename(path)], capture_output=True)
+            pid = int(os.path.basename(path).removeprefix(PREFIX).split("-")[0])
+            if pid == os.getpid() if own else not os.path.exists(f"/proc/{pid}"):
+                subprocess.run(["nsenter", f"--net={path}", SYNWARD, "detach", "s0"], capture_output=True)
+                subprocess.run(["ip", "netns", "delete", os.path.basename(path)], capture_output=True)
 
     def close(self):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -353,6 +355,6 @@ class Stage:
             lane.close()
         if self.meter:
             self.meter.close()
-        self.sweep()
+        self.sweep(own=True)
         shutil.rmtree(self.dir, ignore_errors=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
