@@ -297,8 +297,8 @@ def latency(stage, plan, taken):
                 lane = stage.lane(system)
                 rate = round(taken[system]["pps"]["median"] * level / 100)
                 if rate:
-                    speed = [] if level == 100 else ["--rate", rate, "--even"]
-                    flood = lane.flood("--port", ECHO_PORT, "--sources", FORGED, "--seconds", 60, *speed, cpu=stage.flood_cpu)
+                    flood = lane.flood("--port", ECHO_PORT, "--sources", FORGED, "--seconds", 60, "--rate", rate, "--even",
+                                       cpu=stage.flood_cpu)
                     time.sleep(0.3)
                 said = lane.client.run("nice", "-n", "-20", "taskset", "-c", stage.flood_cpu, SOCKETS, "probe", SERVER_V4,
                                        ECHO_PORT, plan.probe_rate, plan.probe_s, 3.2)
@@ -309,6 +309,7 @@ def latency(stage, plan, taken):
                     out = json.loads(flood.communicate()[0])
                     cell["pps"] = round(out["taken"] / out["seconds"])
                     cell["offered"] = round(out["pps"])
+                    cell["ring_full"] = round(out["dropped"] / max(out["packets"], 1), 4)
     stage.end_children()
     for system in plan.probe_systems:
         stage.lane(system).client_end("sink")
@@ -318,6 +319,7 @@ def latency(stage, plan, taken):
         for level, cell in levels.items():
             good = [us for us in cell["us"] if us >= 0]
             result.setdefault(system, {})[str(level)] = {
-                "pps": cell["pps"], "offered_pps": cell.get("offered", 0), "connections": len(cell["us"]), "failed": len(cell["us"]) - len(good),
+                "pps": cell["pps"], "offered_pps": cell.get("offered", 0), "ring_full": cell.get("ring_full", 0),
+                "connections": len(cell["us"]), "failed": len(cell["us"]) - len(good),
                 "p50_us": percentile(good, 0.5), "p99_us": percentile(good, 0.99), "p999_us": percentile(good, 0.999)}
     return result

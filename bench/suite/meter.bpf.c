@@ -125,7 +125,8 @@ struct segment {
 static __always_inline int read_tstamp(struct xdp_md *ctx, __be32 ret[2])
 {
 	void *end = (void *)(long)ctx->data_end;
-	__u8 *option = (void *)(long)ctx->data + ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr);
+	__u8 *option =
+		(void *)(long)ctx->data + ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr);
 
 	for (int i = 0; i < 20; i++) {
 		if ((void *)(option + 10) > end || !option[0])
@@ -183,12 +184,18 @@ int answer(struct xdp_md *ctx)
 	__be32 tstamp[2];
 
 	if (!ip || (bpf_ntohl(ip->daddr) & LOADER_MASK) != LOADER_NET)
-		return ip && (bpf_ntohl(ip->daddr) & FORGED_MASK) == FORGED_NET ? XDP_DROP : XDP_PASS;
+		return ip && (bpf_ntohl(ip->daddr) & FORGED_MASK) == FORGED_NET ? XDP_DROP
+										: XDP_PASS;
 	tcp = (void *)(ip + 1);
 	if (tcp->rst || !(tcp->syn || tcp->fin))
 		return XDP_DROP;
-	s.ip = (struct iphdr){.version = 4, .ihl = 5, .ttl = 64, .frag_off = bpf_htons(0x4000),
-			      .protocol = IPPROTO_TCP, .saddr = ip->daddr, .daddr = ip->saddr};
+	s.ip = (struct iphdr){.version = 4,
+			      .ihl = 5,
+			      .ttl = 64,
+			      .frag_off = bpf_htons(0x4000),
+			      .protocol = IPPROTO_TCP,
+			      .saddr = ip->daddr,
+			      .daddr = ip->saddr};
 	s.tcp.source = tcp->dest;
 	s.tcp.dest = tcp->source;
 	s.tcp.seq = tcp->ack_seq;

@@ -166,7 +166,9 @@ static int load_work(const char *name, int sport, int count, char **argument)
 {
 	char *argv[WORDS_MOST + 2] = {"meter", "veth"};
 	struct settings s = {.spec = {.port = 80, .options = tcp_options},
-			     .kinds = {frame_kinds}, .kind_count = 1, .cpu = -1};
+			     .kinds = {frame_kinds},
+			     .kind_count = 1,
+			     .cpu = -1};
 	struct meter_bpf *skel = meter_bpf__open();
 	struct bpf_program *prog;
 	struct work *w = &works[work_count];
@@ -176,8 +178,8 @@ static int load_work(const char *name, int sport, int count, char **argument)
 	memcpy(argv + 2, argument, count * sizeof(*argv));
 	settings_parse(&s, count + 2, argv);
 	describe(skel, &s, sport);
-	bpf_object__for_each_program(prog, skel->obj)
-		bpf_program__set_autoload(prog, prog == skel->progs.replay || prog == skel->progs.live);
+	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(
+		prog, prog == skel->progs.replay || prog == skel->progs.live);
 	if (meter_bpf__load(skel)) {
 		meter_bpf__destroy(skel);
 		return fail("cannot load the generator: %s", strerror(errno));
@@ -255,8 +257,8 @@ static int do_replay(int count, char **word)
 		return -1;
 	r = bpf_map_update_elem(bpf_map__fd(w->skel->maps.measured), &zero, &fd, 0);
 	if (!r)
-		r = run(w->skel->progs.replay, w->room, if_nametoindex(word[2]), atoi(word[4]), 0, &ns,
-			&verdict);
+		r = run(w->skel->progs.replay, w->room, if_nametoindex(word[2]), atoi(word[4]), 0,
+			&ns, &verdict);
 	close(fd);
 	return r ? fail("replay: %s", strerror(-r)) : printf("ok %u %u\n", ns, verdict) < 0;
 }
@@ -273,11 +275,13 @@ static int do_live(int count, char **word)
 	before = w->skel->bss->written;
 	/* Softirqs run on this thread's account, or on ksoftirqd's. */
 	cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) + clock_ns(ksoftirqd);
-	r = run(w->skel->progs.live, w->room, 0, atoi(word[3]), BPF_F_TEST_XDP_LIVE_FRAMES, NULL, NULL);
+	r = run(w->skel->progs.live, w->room, 0, atoi(word[3]), BPF_F_TEST_XDP_LIVE_FRAMES, NULL,
+		NULL);
 	cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID) + clock_ns(ksoftirqd) - cpu;
 	if (r)
 		return fail("live: %s", strerror(-r));
-	return printf("ok %" PRIu64 " %" PRIu64 "\n", cpu, (uint64_t)w->skel->bss->written - before) < 0;
+	return printf("ok %" PRIu64 " %" PRIu64 "\n", cpu,
+		      (uint64_t)w->skel->bss->written - before) < 0;
 }
 
 static int do_attach(int count, char **word)
@@ -287,7 +291,8 @@ static int do_attach(int count, char **word)
 
 	if (enter(word[0]))
 		return -1;
-	r = prog ? bpf_xdp_attach(if_nametoindex(word[1]), bpf_program__fd(prog), XDP_FLAGS_DRV_MODE, NULL)
+	r = prog ? bpf_xdp_attach(if_nametoindex(word[1]), bpf_program__fd(prog),
+				  XDP_FLAGS_DRV_MODE, NULL)
 		 : -ENOENT;
 	return r ? fail("%s on %s: %s", word[2], word[1], strerror(-r)) : puts("ok") < 0;
 }
@@ -351,7 +356,8 @@ static int do_programs(int count, char **word)
 		if (fd < 0)
 			continue;
 		if (!bpf_obj_get_info_by_fd(fd, &info, &length))
-			printf(" %u %s %u", id, info.name[0] ? info.name : "-", info.verified_insns);
+			printf(" %u %s %u", id, info.name[0] ? info.name : "-",
+			       info.verified_insns);
 		close(fd);
 	}
 	return putchar('\n') < 0;
@@ -361,10 +367,11 @@ static const struct command {
 	const char *name;
 	int words; /* at least */
 	int (*run)(int count, char **word);
-} commands[] = {{"work", 2, do_work},	  {"fixed", 3, do_fixed},   {"replay", 5, do_replay},
-		{"live", 4, do_live},	  {"attach", 3, do_attach}, {"detach", 2, do_detach},
-		{"back", 0, do_back},	  {"fill", 1, do_fill},	    {"programs", 0, do_programs},
-		{}};
+} commands[] = {{"work", 2, do_work},         {"fixed", 3, do_fixed},
+		{"replay", 5, do_replay},     {"live", 4, do_live},
+		{"attach", 3, do_attach},     {"detach", 2, do_detach},
+		{"back", 0, do_back},         {"fill", 1, do_fill},
+		{"programs", 0, do_programs}, {}};
 
 static int obey(char *line)
 {
@@ -392,7 +399,8 @@ int main(int argc, char **argv)
 {
 	char line[1024];
 
-	if (argc != 3 || pin_to_cpu(atoi(argv[1])) || clock_getcpuclockid(atoi(argv[2]), &ksoftirqd)) {
+	if (argc != 3 || pin_to_cpu(atoi(argv[1])) ||
+	    clock_getcpuclockid(atoi(argv[2]), &ksoftirqd)) {
 		fputs("usage: meter CPU KSOFTIRQD_PID\n", stderr);
 		return 2;
 	}

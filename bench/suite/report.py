@@ -101,12 +101,14 @@ def goal_rows(result):
         if key in cost:
             value = middle(cost[key]["net_ns"])
             add(cost[key]["label"] + ", net ns", number(value), f"≤ {most}", value <= most)
-    costly = [cell for cell in cost.values() if cell["group"] == "costly" and cell["floor"] == "tx"]
-    if costly:
-        worst = max(costly, key=lambda cell: middle(cell["net_ns"]))
-        common = middle(cost["syn-linux-v6" if "IPv6" in worst["label"] else "syn-linux-v4"]["net_ns"])
-        ratio = middle(worst["net_ns"]) / common
-        add(f"worst case ({worst['label']}) : common SYN", number(ratio), "≤ 3", ratio <= 3)
+    ratios = {}
+    for key, cell in cost.items():
+        common = cost.get("syn-linux-v6" if "IPv6" in cell["label"] else "syn-linux-v4")
+        if common and (cell["group"] == "costly" or key == "syn-all-ports"):
+            ratios[cell["label"]] = middle(cell["net_ns"]) / middle(common["net_ns"])
+    if ratios:
+        worst = max(ratios, key=ratios.get)
+        add(f"worst case ({worst}) : common SYN", number(ratios[worst]), "≤ 3", ratios[worst] <= 3)
     linux = result["live"].get("syn-linux-v4", {}).get("systems", {})
     for name in ("nft", "cookies2"):
         if name in linux:
@@ -156,9 +158,10 @@ def tables(result):
     if result.get("latency"):
         yield Table("Real connections beside a flood: connect, 16 bytes there and back",
                     "The flood is that share of what one core takes with that system (see above); the receive thread, the "
-                    "server and nothing else share a core, the clients share the other with the flood.",
-                    ["system", "flood", "packets/s", "connections", "failed", "p50 ms", "p99 ms", "p99.9 ms"],
-                    [[LIVE[name], f"{level} %", number(cell["offered_pps"]), cell["connections"], cell["failed"]]
+                    "server and nothing else share a core, the clients share the other with the flood. Ring full: frames, real ones "
+                    "among them, that found the veth's ring of 256 without room and were lost before any system saw them.",
+                    ["system", "flood", "packets/s", "ring full", "connections", "failed", "p50 ms", "p99 ms", "p99.9 ms"],
+                    [[LIVE[name], f"{level} %", number(cell["offered_pps"]), f"{cell.get('ring_full', 0) * 100:.1f} %", cell["connections"], cell["failed"]]
                      + [number(cell[at] / 1000) if cell[at] is not None else "-" for at in ("p50_us", "p99_us", "p999_us")]
                      for name, levels in result["latency"].items() for level, cell in levels.items()])
     took = result["attach"]

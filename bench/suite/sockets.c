@@ -67,7 +67,8 @@ static struct sockaddr_in address_of(char **argv)
 
 static int do_accept(char **argv) /* until killed */
 {
-	int fd = listen_on(argv[0], 0), count_fd = open(argv[1], O_RDWR | O_CREAT, 0600), connection;
+	int fd = listen_on(argv[0], 0), count_fd = open(argv[1], O_RDWR | O_CREAT, 0600),
+	    connection;
 	volatile uint64_t *count;
 
 	if (count_fd < 0 || ftruncate(count_fd, sizeof(*count)))
@@ -229,12 +230,17 @@ static const struct {
 	const char *name;
 	int arguments;
 	int (*run)(char **argv);
-} actions[] = {{"accept", 2, do_accept}, {"echo", 1, do_echo}, {"pingpong", 3, do_pingpong}, {"probe", 5, do_probe}, {}};
+} actions[] = {{"accept", 2, do_accept},
+	       {"echo", 1, do_echo},
+	       {"pingpong", 3, do_pingpong},
+	       {"probe", 5, do_probe},
+	       {}};
 
 int main(int argc, char **argv)
 {
 	for (int i = 0; actions[i].name; i++)
-		if (argc > 1 && !strcmp(argv[1], actions[i].name) && argc == actions[i].arguments + 2)
+		if (argc > 1 && !strcmp(argv[1], actions[i].name) &&
+		    argc == actions[i].arguments + 2)
 			return actions[i].run(argv + 2);
 	fputs("usage: sockets accept|echo|pingpong|probe ...: see its source\n", stderr);
 	return 2;

@@ -176,6 +176,7 @@ class Lane:
             netns.ip("neigh", "replace", peer_v6, "lladdr", mac, "dev", interface, "nud", "permanent")
         self.server.ip("route", "add", "default", "via", CLIENT_V4)
         self.server.ip("-6", "route", "add", "default", "via", CLIENT_V6)
+        self.client.sysctl(ipv4__ip_local_port_range="1024 65535")
         self.server.sysctl(core__somaxconn=BACKLOG, ipv4__tcp_max_syn_backlog=BACKLOG)
 
     def client_end(self, program):
@@ -262,7 +263,8 @@ def cookies(value):
 def synproxy(lane):
     gro(lane)
     lane.server.run("nft", "-f", "-", input=SYNPROXY)
-    lane.server.sysctl(netfilter__nf_conntrack_tcp_loose=0, ipv4__tcp_timestamps=1)
+    # The probes end with RST and use few addresses: what conntrack remembers of a port must not fail its next use.
+    lane.server.sysctl(netfilter__nf_conntrack_tcp_loose=0, netfilter__nf_conntrack_tcp_timeout_close=1)
 
 
 def guard(*options, gro_on=False):
