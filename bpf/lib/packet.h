@@ -47,7 +47,7 @@ struct sw_packet {
 	__u8 tos;	 /* traffic class */
 	__u8 first_fragment;
 	__u8 ip_options; /* IPv4 header longer than 20 bytes */
-	__u8 nonce_flag; /* RFC 3540 NS, now AccECN's AE */
+	__u8 pad;
 };
 
 enum sw_parse {
@@ -210,7 +210,6 @@ static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_pack
 	pkt->ack = bpf_ntohl(tcp->ack_seq);
 	pkt->flags = ((__u8 *)tcp)[13];
 	pkt->header_length = ((__u8 *)tcp)[12] >> 4 << 2;
-	pkt->nonce_flag = ((__u8 *)tcp)[12] & 1;
 	return SW_PARSE_TCP;
 }
 
