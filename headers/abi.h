@@ -53,6 +53,36 @@ struct sw_config {
 	__u64 port[SW_PORT_WORDS]; /* bit p: port p is guarded if something listens there */
 };
 
+/*
+ * map `services`: what is guarded, and how. Of several that match a listener the first
+ * counts. Written by the loader; read by XDP when it reads a listener.
+ */
+#define SW_SERVICES 64
+
+enum sw_mode {
+	SW_MODE_OFF = 0, /* nothing is looked at */
+	SW_MODE_MONITOR, /* counts what would be done, touches nothing */
+	SW_MODE_ALWAYS,	 /* answers every SYN */
+	SW_MODE_AUTO,	 /* answers while the service is under attack */
+};
+
+#define SW_SF_SIGNED_PASS 0x01 /* SYNs with TCP-MD5 or TCP-AO go to the kernel where the listener has keys */
+#define SW_SF_MPTCP_PASS  0x02 /* SYNs with MP_CAPABLE or MP_JOIN go to the kernel */
+
+struct sw_service {
+	__u8 addr[16];		/* network order; IPv4 as ::ffff:a.b.c.d; all zero, length 0: any */
+	__u8 prefix_length;	/* of addr, 0 to 128; an IPv4 prefix is 96 longer */
+	__u8 mode;		/* enum sw_mode */
+	__u16 flags;		/* SW_SF_* */
+	__u16 port_first, port_last; /* host order, both included */
+	__u32 syn_start, syn_end; /* auto: SYNs a second, of all CPUs, that arm and that disarm; 0: not looked at */
+	__u32 half_open_start, half_open_end; /* auto: SYN_RECV sockets of one listener, likewise */
+	__u32 hold_ms;		/* auto: below both ends for this long before it disarms */
+	__u32 synack_limit;	/* SYN-ACKs a second to one source prefix (/24, /64); 0: none */
+	__u32 handshake_limit;	/* valid ACKs a second from one source address; 0: none */
+	char name[32];		/* ends with \0; unique */
+};
+
 /* map `secrets`, one entry, never pinned. Written by the loader, read by XDP. */
 struct sw_secrets {
 	struct sw_secret cookie;
