@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,6 +80,27 @@ int host_maps_of(int prog_fd, struct host_maps *ret)
 		return -E2BIG;
 	for (i = 0; !err && i < info.nr_map_ids; i++)
 		err = add_map_by_id(&maps, ids[i]);
+	if (err) {
+		host_maps_close(&maps);
+		return err;
+	}
+	*ret = maps;
+	return 0;
+}
+
+int host_maps_keep(const struct host *host, struct host_maps *ret)
+{
+	struct host_maps maps = {};
+	struct bpf_map *map;
+	int err = 0, fd;
+
+	bpf_object__for_each_map(map, host->base->obj)
+	{
+		if (err || is_constants(map))
+			continue;
+		fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+		err = fd < 0 ? -errno : host_maps_add(&maps, bpf_map__name(map), fd);
+	}
 	if (err) {
 		host_maps_close(&maps);
 		return err;

@@ -30,6 +30,7 @@ struct host_maps {
 int host_maps_of(int prog_fd, struct host_maps *ret);
 int host_maps_add(struct host_maps *maps, const char *name, int fd); /* takes fd */
 int host_maps_fd(const struct host_maps *maps, const char *name);    /* -ENOENT */
+int host_maps_keep(const struct host *host, struct host_maps *ret); /* of base */
 void host_maps_close(struct host_maps *maps);
 
 /* Loads base. maps, if not NULL and of the same shape, are taken over. */

@@ -125,6 +125,19 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 	return err;
 }
 
+static int keep_maps(const struct host *host, const struct plan *plan, struct why *why)
+{
+	int err = plan->keep ? host_maps_keep(host, plan->keep) : 0;
+
+	return err ? why_is(why, err, "cannot keep the maps open: %s", strerror(-err)) : 0;
+}
+
+static void let_go(const struct plan *plan)
+{
+	if (plan->keep)
+		host_maps_close(plan->keep);
+}
+
 /*
  * Loading the XDP program takes a second, in which the kernel made sockets that the
  * first look at them has not seen; their segments would be refused. If this one fails
@@ -153,6 +166,8 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	if (err)
 		goto close;
 	err = host_start(&host, why);
+	if (!err)
+		err = keep_maps(&host, plan, why);
 	if (err)
 		goto close;
 	err = pin_maps(g, &host);
@@ -173,6 +188,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	*ret_info = info;
 	goto close;
 undo:
+	let_go(plan);
 	tc_detach(g, &ignored);
 	pins_drop_all(g);
 close:
@@ -263,7 +279,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	err = host_load(&host, &maps, why);
 	if (err)
 		goto close_maps;
-	if (!host.reused)
+	err = keep_maps(&host, plan, why);
+	if (!err && !host.reused)
 		err = fill_maps(&host, plan, why);
 	if (!err)
 		err = host_start(&host, why);
@@ -288,6 +305,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	else
 		*ret_info = info;
 close:
+	if (err)
+		let_go(plan);
 	host_close(&host);
 close_maps:
 	host_maps_close(&maps);

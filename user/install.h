@@ -12,6 +12,7 @@ struct plan {
 	bool ports_auto;
 	enum sw_xdp_mode mode;
 	enum sw_attach_kind kind;
+	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */
 };
 
 /* Everything or nothing: what a failure leaves is what was there before. */

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <unistd.h>
+
+#include "checks.h"
+#include "netdev.h"
+#include "pins.h"
+#include "setup.h"
+
+__attribute__((format(printf, 2, 3))) static void warn(const struct setup *s, const char *format,
+						       ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	s->warn(s->arg, text);
+}
+
+/* Where native mode would hold replies back, auto takes generic and says why. */
+static enum sw_xdp_mode choose_mode(const struct setup *s, const struct guard *g)
+{
+	enum netdev_peer peer;
+	const char *reason = NULL;
+
+	if (s->mode == SW_XDP_GENERIC || netdev_peer(g->ifindex, &peer))
+		return s->mode == SETUP_MODE_AUTO ? SW_XDP_NATIVE : s->mode;
+	if (peer == NETDEV_PEER_NO_XDP)
+		reason = "veth peer has no XDP program: replies would wait in its ring";
+	else if (peer == NETDEV_PEER_UNSEEN)
+		reason = "veth peer is in a namespace that cannot be seen: without an XDP program "
+			 "there replies would wait in its ring";
+	if (!reason)
+		return SW_XDP_NATIVE;
+	if (s->mode == SW_XDP_NATIVE) {
+		warn(s, "%s", reason);
+		return SW_XDP_NATIVE;
+	}
+	warn(s, "generic XDP, not native: %s", reason);
+	return SW_XDP_GENERIC;
+}
+
+static int attach_fresh(const struct setup *s, const struct guard *g, struct plan *plan,
+			struct sw_info *ret, struct why *why)
+{
+	int err = install_fresh(g, plan, ret, why);
+
+	if (err != -EOPNOTSUPP || plan->mode != SW_XDP_NATIVE || s->mode != SETUP_MODE_AUTO)
+		return err;
+	warn(s, "generic XDP, not native: the driver has no native XDP");
+	plan->mode = SW_XDP_GENERIC;
+	return install_fresh(g, plan, ret, why);
+}
+
+/* The mode and kind of a running guard stay; another one asked for is refused. */
+static int keep_running(const struct setup *s, const struct guard *g,
+			const struct xdp_state *running, struct plan *plan, struct why *why)
+{
+	plan->mode = running->mode;
+	plan->kind = guard_has(g, GUARD_XDP_LINK) ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
+	if (s->mode != SETUP_MODE_AUTO && s->mode != (int)plan->mode)
+		return why_is(why, -EBUSY,
+			      "guarded in %s mode, which cannot change while it runs; "
+			      "detach first",
+			      xdp_mode_name(plan->mode));
+	if (s->kind != SETUP_KIND_RUNNING && s->kind != (int)plan->kind)
+		return why_is(why, -EBUSY,
+			      "guarded with --attach %s, which cannot change while it "
+			      "runs; detach first",
+			      xdp_kind_name(plan->kind));
+	return 0;
+}
+
+static int check_interface(const struct setup *s, const struct guard *g, struct plan *plan,
+			   struct why *why)
+{
+	struct check_scene scene = {g, plan, s->warn, s->arg};
+
+	return checks_run(checks_interface, &scene, why);
+}
+
+int setup_check_machine(const struct setup *s, struct why *why)
+{
+	struct check_scene scene = {.warn = s->warn, .arg = s->arg};
+
+	return checks_run(checks_machine, &scene, why);
+}
+
+static int guard_locked(const struct setup *s, const struct guard *g, struct setup_result *ret,
+			struct host_maps *keep, struct why *why)
+{
+	struct plan plan = {.ports = s->ports, .ports_auto = s->ports_auto, .keep = keep};
+	struct xdp_state running;
+	int err;
+
+	install_sweep();
+	err = xdp_look(g, &running, why);
+	if (err)
+		return err;
+	ret->renewed = running.ours_count;
+	if (ret->renewed) {
+		err = keep_running(s, g, &running, &plan, why);
+	} else {
+		plan.mode = choose_mode(s, g);
+		plan.kind = s->kind ?: SW_ATTACH_LIBXDP;
+		/* Left by a process that was killed, or by somebody who took XDP away. */
+		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
+	}
+	if (!err)
+		err = check_interface(s, g, &plan, why);
+	if (err)
+		return err;
+	if (ret->renewed)
+		return install_renew(g, &plan, &running, &ret->info, why);
+	return attach_fresh(s, g, &plan, &ret->info, why);
+}
+
+int setup_guard(const struct setup *s, const struct guard *g, struct setup_result *ret,
+		struct host_maps *keep, struct why *why)
+{
+	struct setup_result result = {};
+	int lock, err;
+
+	err = pins_mount(why);
+	if (err)
+		return err;
+	lock = pins_lock(why);
+	if (lock < 0)
+		return lock;
+	err = guard_locked(s, g, &result, keep, why);
+	close(lock);
+	if (!err)
+		*ret = result;
+	return err;
+}

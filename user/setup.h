@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Guarding an interface, whatever is on it now: what the command attach and the daemon
+ * share. Decides what install.h is then told to do.
+ */
+#ifndef SYNWARD_SETUP_H
+#define SYNWARD_SETUP_H
+
+#include "install.h"
+
+enum { SETUP_MODE_AUTO = 0 };    /* beside enum sw_xdp_mode: native where replies leave at once */
+enum { SETUP_KIND_RUNNING = 0 }; /* beside enum sw_attach_kind: what runs, libxdp at first */
+
+struct setup {
+	struct ports ports;
+	bool ports_auto;
+	int mode;
+	int kind;
+	void (*warn)(void *arg, const char *text);
+	void *arg;
+};
+
+struct setup_result {
+	struct sw_info info;
+	bool renewed; /* it was guarded before */
+};
+
+/* Whether this machine and this caller can guard anything. */
+int setup_check_machine(const struct setup *s, struct why *why);
+
+/* Attaches or renews; waits for others that do so. keep (may be NULL) gets the guard's maps. */
+int setup_guard(const struct setup *s, const struct guard *g, struct setup_result *ret,
+		struct host_maps *keep, struct why *why);
+
+#endif
