@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What becomes of a segment to a guarded listener: the state machine of every mode. The
+ * file of a mode adds its programs and the two hooks in which modes differ: making a
+ * SYN-ACK's cookie and judging the one that an ACK brings.
+ */
+#ifndef SYNWARD_BPF_GUARD_H
+#define SYNWARD_BPF_GUARD_H
+
+#include "kernel.h"
+#include "maps.h"
+#include "verdict.h"
+#include "packet.h"
+#include "known.h"
+#include "socket.h"
+#include "listener.h"
+#include "reply.h"
+#include "walk.h"
+#include "../../headers/clock.h"
+#include "../../headers/cookie.h"
+
+/* What a verdict is made from, beside the packet. */
+struct sw_scene {
+	const struct sw_secrets *secret;
+	const struct sw_config *cfg;
+	const struct sw_walk *state;
+	const struct sw_listener *listener;
+	__u64 now_ns; /* CLOCK_MONOTONIC, to the tick */
+	__u32 now_ms; /* of the clock for TSval */
+};
+
+/*
+ * The SYN-ACK's sequence number and, if timestamps were agreed on, its TSval. Takes out of
+ * *agreed what this mode's cookie cannot keep. False: there is no cookie for this SYN.
+ */
+static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
+					 __u32 *ret_seq, __u32 *ret_tsval);
+
+/* ACK_VALID: the segment brings a cookie of ours and may go on. ACK_INVALID: it does not. */
+static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
+						    const struct sw_scene *scene);
+
+#define SW_BUDGET_NS	  1000000000ULL
+#define SW_BUDGET_SYNS	  100  /* to the kernel, a second and CPU */
+#define SW_BUDGET_LOOKUPS 1000 /* for ACKs about to be refused, a second and CPU */
+
+/* One more of what may happen limit times a second on this CPU; false if it may not. */
+static __always_inline bool spend(struct sw_budget *budget, __u32 limit, __u64 now_ns)
+{
+	if (now_ns - budget->since_ns > SW_BUDGET_NS) {
+		budget->since_ns = now_ns;
+		budget->used = 0;
+	}
+	if (budget->used >= limit)
+		return false;
+	budget->used++;
+	return true;
+}
+
+/* A SYN only the kernel can answer: few are real, so it gets few. */
+static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt,
+							   const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine || !spend(&mine->syns, SW_BUDGET_SYNS, scene->now_ns))
+		return SW_SYN_OVER_BUDGET;
+	sw_known_add(scene->state, pkt->hash);
+	return SW_SYN_TO_KERNEL;
+}
+
+/* True if a connection, a TIME-WAIT or a request of the kernel has the SYN's tuple. */
+static __always_inline bool syn_is_known(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 const struct sw_scene *scene)
+{
+	bool fresh;
+
+	if (!sw_known_maybe(scene->state, pkt->hash))
+		return false;
+	/* Its socket may be a moment away. */
+	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
+		return true;
+	if (sw_socket_exists(ctx, &pkt->tuple))
+		return true;
+	sw_handed_set(pkt->hash, SW_REOPENED, scene->now_ms);
+	return false;
+}
+
+/* RFC 3168 6.1.1; a SYN that is marked itself, or offers AccECN, is tcp_ecn_create_request()'s case. */
+static __always_inline bool ecn_offered(const struct sw_packet *pkt)
+{
+	return (pkt->flags & (SW_ECE | SW_CWR)) == (SW_ECE | SW_CWR) && !(pkt->tos & 3);
+}
+
+/* Of what the SYN offered, what this host agrees to; mss: absent means the default. */
+static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packet *pkt,
+				  const struct sw_listener *l)
+{
+	if (!opts->mss)
+		opts->mss = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+	if (l->user_mss && l->user_mss < opts->mss) /* TCP_MAXSEG binds what we send as well */
+		opts->mss = l->user_mss;
+	if (!(l->flags & SW_LF_TSTAMP))
+		opts->flags &= ~SW_OPT_TSTAMP;
+	if (!(l->flags & SW_LF_SACK))
+		opts->flags &= ~SW_OPT_SACK;
+	if (!(l->flags & SW_LF_WSCALE))
+		opts->wscale = SW_WSCALE_NONE;
+	/* Without timestamps the cookie has no room for ECN. */
+	if (l->flags & SW_LF_ECN && opts->flags & SW_OPT_TSTAMP && ecn_offered(pkt))
+		opts->flags |= SW_OPT_ECN;
+}
+
+/* The listener as this client's route makes it look. */
+static __always_inline const struct sw_listener *seen_by_client(const struct sw_packet *pkt,
+								const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (scene->cfg->routes && mine && sw_listener_route(&pkt->tuple, scene->listener))
+		return &mine->routed;
+	return scene->listener;
+}
+
+static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const struct sw_packet *pkt,
+						  const struct sw_scene *scene, struct sw_tcpopts *agreed)
+{
+	const struct sw_listener *l = seen_by_client(pkt, scene);
+	struct sw_synack sa = {
+		.ack = pkt->seq + 1,
+		.ttl = l->ttl,
+		.tos = l->flags & SW_LF_REFLECT_TOS ? pkt->tos & ~3 : l->tos & ~3,
+	};
+	struct sw_tcpopts ours;
+	__u32 tsval;
+
+	if (!sw_mode_make(ctx, pkt, scene, agreed, &sa.seq, &tsval))
+		return leave_syn_to_kernel(pkt, scene);
+	sa.ecn = !!(agreed->flags & SW_OPT_ECN);
+	sa.window = l->window[agreed->flags & SW_OPT_TSTAMP ? 1 : 0];
+	ours = *agreed;
+	ours.mss = l->mss;
+	if (agreed->wscale != SW_WSCALE_NONE)
+		ours.wscale = l->wscale[agreed->flags & SW_OPT_TSTAMP ? 1 : 0];
+	ours.tsecr = agreed->tsval;
+	ours.tsval = tsval;
+	sa.words = sw_tcpopts_write(sa.option, &ours);
+	return sw_reply(ctx, pkt, &sa) ? SW_SYNACK_SENT : SW_NO_ROOM;
+}
+
+/* A forged source that is an address of ours, or the broadcast address of a network of ours. */
+static __always_inline bool source_is_ours(const struct sw_packet *pkt, const struct sw_walk *state)
+{
+	const struct sw_tuple *t = &pkt->tuple;
+
+	return sw_own_maybe(state, t->saddr_hi, t->saddr_lo) &&
+	       sw_address_find(state->net, t->saddr_hi, t->saddr_lo, t->family_v6) !=
+		       SW_ADDRESS_FOREIGN;
+}
+
+/* True if the kernel would take the frame as sent to this machine alone, by one machine. */
+static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
+{
+	__u16 *dest = (void *)(long)ctx->data, *source = dest + 3;
+	const __u16 *mac = (const void *)l->mac;
+
+	if ((void *)(source + 3) > (void *)(long)ctx->data_end || *source & SW_MAC_GROUP)
+		return false;
+	if (l->flags & SW_LF_ANY_MAC)
+		return !(*dest & SW_MAC_GROUP);
+	return dest[0] == mac[0] && dest[1] == mac[1] && dest[2] == mac[2];
+}
+
+static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
+						 const struct sw_scene *scene)
+{
+	const struct sw_listener *l = scene->listener;
+	struct sw_tcpopts opts;
+	__u16 least = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+
+	if (pkt->first_fragment)
+		return SW_SYN_FRAGMENT;
+	if (!sw_frame_complete(ctx, pkt))
+		return SW_TRUNCATED;
+	if (pkt->header_length < sizeof(struct tcphdr) || pkt->header_length > pkt->l4_length)
+		return SW_HEADER_INVALID;
+	if (sw_address_unanswerable(pkt) || source_is_ours(pkt, scene->state))
+		return SW_ADDRESS_INVALID;
+	/* Record route and its kin are the kernel's to answer. */
+	if (pkt->ip_options)
+		return leave_syn_to_kernel(pkt, scene);
+	if (!sw_checksums_right(ctx, pkt))
+		return SW_CHECKSUM_INVALID;
+	if (syn_is_known(ctx, pkt, scene))
+		return SW_SYN_KNOWN;
+	if (l->state == SW_LISTENER_FULL)
+		return SW_ACCEPT_QUEUE_FULL;
+
+	sw_options(ctx, pkt, &opts);
+	if (opts.flags & SW_OPT_SIGNED && l->flags & SW_LF_SIGNED)
+		return leave_syn_to_kernel(pkt, scene);
+	agree(&opts, pkt, l);
+	if (opts.mss < least)
+		return leave_syn_to_kernel(pkt, scene);
+	return send_synack(ctx, pkt, scene, &opts);
+}
+
+/*
+ * A connection made through another interface since the last walk (ECMP, failover) is not
+ * in the filter yet. One lookup finds it, as long as no flood uses up the budget.
+ */
+static __always_inline enum sw_reason refuse_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
+						 const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine || !spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns) ||
+	    !sw_socket_exists(ctx, &pkt->tuple))
+		return SW_ACK_INVALID;
+	sw_known_add(scene->state, pkt->hash);
+	return SW_KNOWN;
+}
+
+/* The segment's cookie, on a tuple without a socket. */
+static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
+						   const struct sw_scene *scene)
+{
+	enum sw_reason reason;
+
+	if (pkt->header_length < sizeof(struct tcphdr))
+		return SW_ACK_INVALID;
+	reason = sw_mode_judge(ctx, pkt, scene);
+	if (reason == SW_ACK_INVALID)
+		return refuse_ack(ctx, pkt, scene);
+	if (reason != SW_ACK_VALID)
+		return reason;
+	/* In this order: between the two, another CPU's segment would pass as established. */
+	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
+	sw_known_add(scene->state, pkt->hash);
+	return SW_ACK_VALID;
+}
+
+static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
+						const struct sw_scene *scene)
+{
+	enum sw_handed handed;
+	bool fresh;
+
+	if (!sw_known_maybe(scene->state, pkt->hash))
+		return check_cookie(ctx, pkt, scene);
+	handed = sw_handed_get(pkt->hash, scene->now_ms, &fresh);
+	if (handed == SW_HANDED_NONE)
+		return SW_KNOWN;
+	if (handed == SW_HANDED && fresh)
+		return SW_ACK_BEHIND_VALID;
+	if (sw_socket_exists(ctx, &pkt->tuple)) {
+		sw_handed_forget(pkt->hash);
+		return SW_KNOWN;
+	}
+	return check_cookie(ctx, pkt, scene);
+}
+
+/* RST and SYN-ACK: only for a socket that is there, a connecting one of ours among them. */
+static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const struct sw_packet *pkt,
+						  const struct sw_scene *scene, enum sw_reason refused)
+{
+	bool fresh;
+
+	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
+		return SW_ACK_BEHIND_VALID;
+	if (!sw_socket_exists(ctx, &pkt->tuple))
+		return refused;
+	/* A connection this host opens from a guarded port: what follows must find it known. */
+	sw_known_add(scene->state, pkt->hash);
+	return SW_KNOWN;
+}
+
+enum sw_segment {
+	SW_SEG_SYN,
+	SW_SEG_SYNACK,
+	SW_SEG_ACK,
+	SW_SEG_RST,
+	SW_SEG_ODD,
+};
+
+/* ECN bits, PSH and URG change nothing. */
+static __always_inline enum sw_segment classify(__u8 flags)
+{
+	switch (flags & (SW_SYN | SW_ACK | SW_RST | SW_FIN)) {
+	case SW_SYN:
+		return SW_SEG_SYN;
+	case SW_SYN | SW_ACK:
+		return SW_SEG_SYNACK;
+	case SW_ACK:
+	case SW_ACK | SW_FIN:
+		return SW_SEG_ACK;
+	case SW_RST:
+	case SW_RST | SW_ACK:
+		return SW_SEG_RST;
+	default:
+		return SW_SEG_ODD;
+	}
+}
+
+static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
+{
+	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_packet pkt;
+
+	switch (sw_parse(ctx, &pkt)) {
+	case SW_PARSE_OTHER:
+		return SW_OTHER_TRAFFIC;
+	case SW_PARSE_LATER_FRAGMENT:
+		return SW_LATER_FRAGMENT;
+	case SW_PARSE_TRUNCATED:
+		return SW_TRUNCATED;
+	case SW_PARSE_TCP:
+		break;
+	}
+	if (!scene.secret || !scene.cfg || !slot)
+		return SW_NOT_GUARDED;
+	scene.state = &slot->walk;
+	scene.now_ns = sw_now_ns(scene.state);
+	scene.now_ms = sw_clock_ms(scene.now_ns);
+	scene.listener = sw_listener_find(ctx, &pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
+	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE)
+		return SW_NOT_GUARDED;
+	if (!frame_is_for_us(ctx, scene.listener))
+		return SW_NOT_GUARDED;
+	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
+
+	switch (classify(pkt.flags)) {
+	case SW_SEG_SYN:
+		return answer_syn(ctx, &pkt, &scene);
+	case SW_SEG_ACK:
+		return check_ack(ctx, &pkt, &scene);
+	case SW_SEG_SYNACK:
+		return check_other(ctx, &pkt, &scene, SW_SYNACK_UNSOLICITED);
+	case SW_SEG_RST:
+		return check_other(ctx, &pkt, &scene, SW_RST_UNKNOWN);
+	default:
+		return SW_FLAGS_INVALID;
+	}
+}
+
+#endif
