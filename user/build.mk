@@ -16,7 +16,7 @@ $(B)/synward: $(USER_OBJ)
 	$(say) LINK $@
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(USER_LIBS) -o $@
 
-# docs/counters.md as the lists say it is; CI compares.
+# Pages of docs/ as the lists say they are; tests/generated_docs compares.
 $(B)/gen/counters_doc: user/gen/counters_doc.c user/names.c user/names.h $(HEADERS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) user/gen/counters_doc.c user/names.c -o $@
@@ -24,6 +24,18 @@ $(B)/gen/counters_doc: user/gen/counters_doc.c user/names.c user/names.h $(HEADE
 $(B)/counters.md: $(B)/gen/counters_doc
 	$(say) GEN $@
 	$(Q)$< > $@
+
+CONFIG_DOC_SRC := user/gen/config_doc.c user/config_value.c user/ports.c user/prefix.c
+
+$(B)/gen/config_doc: $(CONFIG_DOC_SRC) user/config.h user/config_value.h user/config_keys.def $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) $(CONFIG_DOC_SRC) -o $@
+
+$(B)/configuration.md: $(B)/gen/config_doc
+	$(say) GEN $@
+	$(Q)$< > $@
+
+CHECK_TOOLS += $(B)/counters.md $(B)/configuration.md
 
 -include $(USER_OBJ:.o=.d)
 

@@ -6,7 +6,7 @@
 
 #include "ports.h"
 
-#define PORT_MAX 65535
+
 
 void ports_set(struct ports *p, unsigned int first, unsigned int last, bool value)
 {

@@ -7,6 +7,8 @@
 
 #include "abi.h"
 
+#define PORT_MAX 65535
+
 struct ports {
 	__u64 word[SW_PORT_WORDS];
 };
