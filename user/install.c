@@ -12,7 +12,7 @@
 #include "install.h"
 #include "keys.h"
 #include "pins.h"
-#include "routes.h"
+#include "settings.h"
 #include "tc.h"
 
 /* Maps that are pinned under their names. secrets is not: a pin could be read. */
@@ -38,22 +38,6 @@ static int pin_maps(const struct guard *g, const struct host *host)
 	return err;
 }
 
-static int read_rmem_max(__u32 *ret)
-{
-	FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
-	__u32 value;
-	int got;
-
-	if (!f)
-		return -errno;
-	got = fscanf(f, "%u", &value);
-	fclose(f);
-	if (got != 1)
-		return -EIO;
-	*ret = value;
-	return 0;
-}
-
 static int put_entry(const struct bpf_map *map, const void *value)
 {
 	__u32 zero = 0;
@@ -68,25 +52,10 @@ static int get_entry(const struct bpf_map *map, void *ret)
 	return bpf_map_lookup_elem(bpf_map__fd(map), &zero, ret) ? -errno : 0;
 }
 
-/* A map of another version, or of nobody yet, reads as generation 0. */
-static int write_config(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
+static int write_settings(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
-	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns};
-	int err, routes;
-
-	err = get_entry(host->base->maps.config, &old);
-	if (!err)
-		err = read_rmem_max(&config.rmem_max);
-	if (err)
-		return err;
-	routes = routes_fill(bpf_map__fd(host->base->maps.routes));
-	/* Too many: those that fit count, the rest looks like routes without metrics. */
-	if (routes < 0 && routes != -E2BIG)
-		return routes;
-	config.routes = routes != 0;
-	config.generation = old.generation + 1;
-	memcpy(config.port, plan->ports.word, sizeof(config.port));
-	return put_entry(host->base->maps.config, &config);
+	return settings_write(bpf_map__fd(host->base->maps.config),
+			      bpf_map__fd(host->base->maps.routes), &plan->ports, epoch_offset_ns);
 }
 
 static __u64 time_of_day_ns(void)
@@ -119,7 +88,7 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 
 	err = keys_fill(bpf_map__fd(host->base->maps.secrets), offset_ns);
 	if (!err)
-		err = write_config(host, plan, offset_ns);
+		err = write_settings(host, plan, offset_ns);
 	if (err)
 		why_is(why, err, "cannot fill the maps: %s", strerror(-err));
 	return err;
@@ -255,7 +224,7 @@ static int renew_maps(const struct host *host, const struct plan *plan, struct s
 		err = get_entry(host->base->maps.info, &before);
 	/* The clock of epochs stays, though the time of day may have been set meanwhile. */
 	if (!err)
-		err = write_config(host, plan, old.epoch_offset_ns);
+		err = write_settings(host, plan, old.epoch_offset_ns);
 	if (!err)
 		err = keys_rotate(bpf_map__fd(host->base->maps.secrets), old.epoch_offset_ns);
 	if (err < 0)

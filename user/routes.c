@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -11,10 +12,16 @@
 #include "netlink.h"
 #include "routes.h"
 
+struct entry {
+	struct sw_route_key key;
+	struct sw_route route;
+	int position; /* in the kernel's listing */
+};
+
 struct reading {
-	int fd;
 	bool metrics; /* some route has one of those in struct sw_route */
-	bool insert;  /* into the map: second reading */
+	struct entry *entry;
+	int count; /* SW_ROUTES_MAX at most */
 	int err;
 };
 
@@ -90,14 +97,15 @@ static int read_route(const struct nlmsghdr *answer, void *arg)
 		found.key.addr[10] = found.key.addr[11] = 0xff;
 	}
 	mnl_attr_parse(answer, sizeof(*rtm), read_attribute, &found);
-	if (found.table != RT_TABLE_MAIN || reading->err)
+	if (found.table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
 	reading->metrics |= found.metrics;
-	/* Of two routes to the same prefix the kernel takes, and lists, the preferred one first. */
-	if (reading->insert &&
-	    bpf_map_update_elem(reading->fd, &found.key, &found.route, BPF_NOEXIST) &&
-	    errno != EEXIST)
-		reading->err = errno == ENOSPC ? -E2BIG : -errno;
+	if (reading->count == SW_ROUTES_MAX)
+		reading->err = -E2BIG;
+	else
+		reading->entry[reading->count] =
+			(struct entry){found.key, found.route, reading->count};
+	reading->count += !reading->err;
 	return MNL_CB_OK;
 }
 
@@ -106,22 +114,12 @@ static int read_family(unsigned char family, struct reading *reading)
 	char buffer[128] = {};
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *rtm;
-	int err;
 
 	request->nlmsg_type = RTM_GETROUTE;
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	rtm = mnl_nlmsg_put_extra_header(request, sizeof(*rtm));
 	rtm->rtm_family = family;
-	err = netlink_ask(request, read_route, reading);
-	return err ? err : reading->err;
-}
-
-static void empty(int fd)
-{
-	struct sw_route_key key;
-
-	while (!bpf_map_get_next_key(fd, NULL, &key) && !bpf_map_delete_elem(fd, &key))
-		;
+	return netlink_ask(request, read_route, reading);
 }
 
 static int read_families(struct reading *reading)
@@ -131,17 +129,76 @@ static int read_families(struct reading *reading)
 	return err ? err : read_family(AF_INET6, reading);
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(&((const struct entry *)a)->key, &((const struct entry *)b)->key,
+		      sizeof(struct sw_route_key));
+}
+
+static int compare(const void *a, const void *b)
+{
+	int order = compare_keys(a, b);
+
+	return order ? order
+		     : ((const struct entry *)a)->position - ((const struct entry *)b)->position;
+}
+
+/* Sorted; of two routes to the same prefix the kernel takes, and lists, the preferred one first. */
+static void sort(struct reading *reading)
+{
+	struct entry *entry = reading->entry;
+	int i, count = 0;
+
+	qsort(entry, reading->count, sizeof(*entry), compare);
+	for (i = 0; i < reading->count; i++) {
+		if (!count || compare_keys(&entry[count - 1], &entry[i]))
+			entry[count++] = entry[i];
+	}
+	reading->count = count;
+}
+
+/* Keys of the map that are not in the list; the next is asked for before one goes. */
+static void drop_others(int fd, const struct reading *reading)
+{
+	struct entry this, next;
+	int more = !bpf_map_get_next_key(fd, NULL, &next.key);
+
+	while (more) {
+		this = next;
+		more = !bpf_map_get_next_key(fd, &this.key, &next.key);
+		if (!bsearch(&this, reading->entry, reading->count, sizeof(this), compare_keys))
+			bpf_map_delete_elem(fd, &this.key);
+	}
+}
+
+/* What stays is not touched: SYNs are answered meanwhile. */
+static int bring_up_to_date(int fd, struct reading *reading)
+{
+	int i;
+
+	sort(reading);
+	drop_others(fd, reading);
+	for (i = 0; i < reading->count; i++) {
+		if (bpf_map_update_elem(fd, &reading->entry[i].key, &reading->entry[i].route,
+					BPF_ANY))
+			return -errno;
+	}
+	return reading->err;
+}
+
 int routes_fill(int routes_fd)
 {
-	struct reading reading = {.fd = routes_fd};
+	struct reading reading = {.entry = calloc(SW_ROUTES_MAX, sizeof(*reading.entry))};
 	int err;
 
-	empty(routes_fd);
+	if (!reading.entry)
+		return -ENOMEM;
 	err = read_families(&reading);
-	if (err || !reading.metrics)
-		return err;
 	/* All of them: one without metrics is the longer match where another's would be wrong. */
-	reading.insert = true;
-	err = read_families(&reading);
-	return err ? err : 1;
+	if (!reading.metrics)
+		reading.count = reading.err = 0;
+	if (!err)
+		err = bring_up_to_date(routes_fd, &reading);
+	free(reading.entry);
+	return err ? err : reading.metrics;
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "routes.h"
+#include "settings.h"
+
+static int read_rmem_max(__u32 *ret)
+{
+	FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
+	__u32 value;
+	int got;
+
+	if (!f)
+		return -errno;
+	got = fscanf(f, "%u", &value);
+	fclose(f);
+	if (got != 1)
+		return -EIO;
+	*ret = value;
+	return 0;
+}
+
+static int read_config(int fd, struct sw_config *ret)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(fd, &zero, ret) ? -errno : 0;
+}
+
+static int write_over(int config_fd, int routes_fd, const struct ports *ports,
+		      const struct sw_config *old, struct sw_config *config)
+{
+	__u32 zero = 0;
+	int err, routes;
+
+	err = read_rmem_max(&config->rmem_max);
+	if (err)
+		return err;
+	routes = routes_fill(routes_fd);
+	/* Too many: those that fit count, the rest looks like routes without metrics. */
+	if (routes < 0 && routes != -E2BIG)
+		return routes;
+	config->routes = routes != 0;
+	memcpy(config->port, ports->word, sizeof(config->port));
+	config->generation = old->generation;
+	if (!memcmp(config, old, sizeof(*config)))
+		return 0;
+	config->generation++;
+	return bpf_map_update_elem(config_fd, &zero, config, BPF_ANY) ? -errno : 0;
+}
+
+/* A map of another version, or of nobody yet, reads as generation 0. */
+int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns)
+{
+	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns};
+	int err = read_config(config_fd, &old);
+
+	return err ? err : write_over(config_fd, routes_fd, ports, &old, &config);
+}
+
+int settings_update(int config_fd, int routes_fd, const struct ports *ports)
+{
+	struct sw_config old, config;
+	int err = read_config(config_fd, &old);
+
+	config = old;
+	return err ? err : write_over(config_fd, routes_fd, ports, &old, &config);
+}

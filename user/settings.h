@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* What a running guard is told in its maps `config` and `routes`. */
+#ifndef SYNWARD_SETTINGS_H
+#define SYNWARD_SETTINGS_H
+
+#include "ports.h"
+
+/* Whole, in one update, and only if something differs; the routes' metrics are read afresh. */
+int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns);
+
+/* The same with the clock of epochs as it is, which must never change under a running guard. */
+int settings_update(int config_fd, int routes_fd, const struct ports *ports);
+
+#endif
