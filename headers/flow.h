@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A flow of proxy mode: one validated connection whose two ends count differently. What
+ * its entry holds, what moves its state, and when it is forgotten. Pure: the clock is an
+ * argument.
+ *
+ *            client's ACK brings a cookie
+ *                        |
+ *                    SYN_SENT ------- server refuses ---------> RESET
+ *                        | server's SYN-ACK                       ^
+ *                   ESTABLISHED ------ RST of either side --------+
+ *              FIN of the  |  | FIN of the                        |
+ *              client      |  | server                            |
+ *            CLIENT_DONE --+  +-- SERVER_DONE                     |
+ *              FIN of the  |  | FIN of the                        |
+ *              server      |  | client                            |
+ *                         CLOSING --------------------------------+
+ *                            | both FINs acknowledged
+ *                        TIME_WAIT
+ */
+#ifndef SYNWARD_FLOW_H
+#define SYNWARD_FLOW_H
+
+#include <linux/types.h>
+
+#include "siphash.h"
+
+/*
+ * map `flows`: an LRU hash from struct sw_tuple (client and server as the client's
+ * segments carry them, padding 0) to struct sw_flow. XDP makes an entry when an ACK
+ * brings a valid cookie; XDP and tc egress both write to it, each its own fields. Full:
+ * the kernel takes out what was used least recently, and a connection so forgotten ends
+ * in a reset or times out. Pinned: programs are replaced over it.
+ */
+#define SW_FLOWS_DEFAULT (1U << 20) /* entries; all memory is taken at attach */
+
+enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
+
+#define SW_FLOW_FIN	  0x01 /* this end has sent its FIN */
+#define SW_FLOW_FIN_ACKED 0x02 /* this end has acknowledged the other's FIN */
+#define SW_FLOW_RST	  0x04 /* this end has reset the connection */
+
+/* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP, [SW_SERVER] by tc. */
+struct sw_flow_side {
+	__u64 packets;	/* segments; GSO frames of tc egress count once */
+	__u64 bytes;	/* TCP payload */
+	__u32 acked;	/* the acknowledgement it sent last */
+	__u32 fin_end;	/* number behind its FIN, if SW_FLOW_FIN */
+	__u16 window;	/* as it stood in its last segment, not scaled */
+	__u8 bits;	/* SW_FLOW_* */
+	__u8 pad[5];
+};
+
+/* Agreed with the client, or not (headers/tcpopts.h); and what the server then has. */
+#define SW_FF_SACK	  0x01
+#define SW_FF_TSTAMP	  0x02
+#define SW_FF_ECN	  0x04
+#define SW_FF_SERVER_SACK 0x10
+#define SW_FF_SERVER_TSTAMP 0x20
+#define SW_FF_SERVER_ECN  0x40
+#define SW_FF_ANSWERED	  0x80 /* the server's SYN-ACK was seen: the differences are known */
+
+struct sw_flow {
+	__u64 opened_ns; /* CLOCK_MONOTONIC, to the tick */
+	__u64 seen_ns;	 /* the last segment of either side */
+	struct sw_flow_side side[2];
+	__u32 client_isn;
+	__u32 cookie;	 /* ISN that the client takes for the server's */
+	__u32 seq_delta; /* cookie less the server's ISN: added to what the server counts */
+	__u32 ts_told;	 /* TSval of our SYN-ACK */
+	__u32 ts_delta;	 /* ts_told less the server's TSval: added to what the server stamps */
+	__u32 syn_ms;	 /* when the SYN went to the server last, sw_clock_ms() */
+	__u16 mss;	 /* the client's, bytes */
+	__u8 client_wscale; /* 0 to 14, or SW_WSCALE_NONE: agreed with the client */
+	__u8 told_wscale;   /* the server's, as the client was told; 0 if none */
+	__u8 server_wscale; /* the server's own, or SW_WSCALE_NONE */
+	__u8 flags;	 /* SW_FF_* */
+	__u8 syns;	 /* SYNs sent to the server */
+	__u8 pad;
+};
+_Static_assert(sizeof(struct sw_flow) == 112, "map value: no hidden padding");
+
+enum sw_flow_state {
+	SW_FLOW_SYN_SENT = 0,
+	SW_FLOW_ESTABLISHED,
+	SW_FLOW_CLIENT_DONE, /* half-closed by the client */
+	SW_FLOW_SERVER_DONE, /* half-closed by the server */
+	SW_FLOW_CLOSING,     /* both FINs sent, not both acknowledged */
+	SW_FLOW_TIME_WAIT,
+	SW_FLOW_RESET,
+	SW_FLOW_STATES
+};
+
+static __always_inline enum sw_flow_state sw_flow_state(const struct sw_flow *f)
+{
+	__u8 client = f->side[SW_CLIENT].bits, server = f->side[SW_SERVER].bits;
+
+	if ((client | server) & SW_FLOW_RST)
+		return SW_FLOW_RESET;
+	if (!(f->flags & SW_FF_ANSWERED))
+		return SW_FLOW_SYN_SENT;
+	if (client & server & SW_FLOW_FIN)
+		return client & server & SW_FLOW_FIN_ACKED ? SW_FLOW_TIME_WAIT : SW_FLOW_CLOSING;
+	if (client & SW_FLOW_FIN)
+		return SW_FLOW_CLIENT_DONE;
+	return server & SW_FLOW_FIN ? SW_FLOW_SERVER_DONE : SW_FLOW_ESTABLISHED;
+}
+
+#define SW_NS_PER_S 1000000000ULL
+
+/*
+ * How long a flow may be silent. RFC 5382 5 asks a NAT for 2 h 4 min of an established
+ * connection, and 4 min of one that opens or closes; nf_conntrack gives the former 5
+ * days, and a full table forgets anyway.
+ */
+static __always_inline __u64 sw_flow_timeout_ns(enum sw_flow_state state)
+{
+	switch (state) {
+	case SW_FLOW_ESTABLISHED:
+		return 5 * 86400 * SW_NS_PER_S;
+	case SW_FLOW_CLIENT_DONE:
+	case SW_FLOW_SERVER_DONE: /* data may flow one way for long */
+		return 7440 * SW_NS_PER_S;
+	case SW_FLOW_SYN_SENT:
+	case SW_FLOW_CLOSING:
+		return 240 * SW_NS_PER_S;
+	case SW_FLOW_TIME_WAIT:
+		return 60 * SW_NS_PER_S;
+	default: /* for what is still under way */
+		return 10 * SW_NS_PER_S;
+	}
+}
+
+/* True if the entry is to be treated as not there. */
+static __always_inline int sw_flow_expired(const struct sw_flow *f, __u64 now_ns)
+{
+	__u64 idle_ns = now_ns - f->seen_ns;
+
+	/* Another CPU's clock may be a tick ahead. */
+	return (__s64)idle_ns > 0 && idle_ns > sw_flow_timeout_ns(sw_flow_state(f));
+}
+
+/* True while a SYN on the tuple is the server's to judge and not a new beginning. */
+static __always_inline int sw_flow_live(const struct sw_flow *f)
+{
+	return sw_flow_state(f) <= SW_FLOW_CLOSING;
+}
+
+/* One segment, in the client's numbers. */
+struct sw_flow_event {
+	__u32 seq, ack;
+	__u32 bytes; /* payload */
+	__u16 window; /* raw */
+	__u8 fin, rst, has_ack;
+};
+
+#define SW_FLOW_REACH (1U << 30) /* no window is larger (RFC 7323 2.2) */
+
+/*
+ * Notes what `end` has just said. A RST of the client counts only where the server takes
+ * it at once (RFC 5961 3.2): its number is the one the server acknowledged last; any other
+ * is the server's to challenge. A FIN counts only where it can lie in the server's window.
+ */
+static __always_inline void sw_flow_note(struct sw_flow *f, enum sw_flow_end end,
+					 const struct sw_flow_event *e, __u64 now_ns)
+{
+	struct sw_flow_side *mine = &f->side[end];
+	const struct sw_flow_side *other = &f->side[!end];
+
+	mine->packets++;
+	mine->bytes += e->bytes;
+	if (f->seen_ns != now_ns)
+		f->seen_ns = now_ns;
+	if (e->rst) {
+		if (end == SW_SERVER || e->seq == other->acked)
+			mine->bits |= SW_FLOW_RST;
+		return;
+	}
+	if (e->has_ack) {
+		mine->acked = e->ack;
+		mine->window = e->window;
+		if (other->bits & SW_FLOW_FIN && (__s32)(e->ack - other->fin_end) >= 0)
+			mine->bits |= SW_FLOW_FIN_ACKED;
+	}
+	if (e->fin && !(mine->bits & SW_FLOW_FIN) && e->seq - other->acked + SW_FLOW_REACH < 2 * SW_FLOW_REACH) {
+		mine->fin_end = e->seq + e->bytes + 1;
+		mine->bits |= SW_FLOW_FIN;
+	}
+}
+
+#endif
