@@ -171,7 +171,7 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 	scene->warn(scene->arg, text);
 }
 
-static int check_nat(const struct check_scene *scene, struct why *why)
+int check_nat(const struct check_scene *scene, struct why *why)
 {
 	/* What cannot be read is no reason not to guard: most hosts have no NAT. */
 	nat_each(scene->guard->ifname, leave_alone, (void *)scene);

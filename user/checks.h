@@ -33,4 +33,7 @@ int checks_run(const struct check *checks, const struct check_scene *scene, stru
 /* What attach and detach cannot do without. */
 int check_privileges(const struct check_scene *scene, struct why *why);
 
+/* Takes the ports out of scene's plan that the firewall redirects, and warns of each. */
+int check_nat(const struct check_scene *scene, struct why *why);
+
 #endif

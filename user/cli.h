@@ -25,6 +25,8 @@ void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 
 int cmd_attach(int argc, char **argv, struct cli *cli);
 int cmd_detach(int argc, char **argv, struct cli *cli);
+int cmd_run(int argc, char **argv, struct cli *cli);
+int cmd_reload(int argc, char **argv, struct cli *cli);
 int cmd_config(int argc, char **argv, struct cli *cli);
 int cmd_status(int argc, char **argv, struct cli *cli);
 int cmd_stats(int argc, char **argv, struct cli *cli);

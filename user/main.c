@@ -8,6 +8,8 @@
 static const struct command commands[] = {
 	{"attach", cmd_attach, "IFACE", "guard an interface, or renew the guard on it"},
 	{"detach", cmd_detach, "IFACE|--all", "take the guard off"},
+	{"run", cmd_run, "", "guard what a configuration file names, and see to it"},
+	{"reload", cmd_reload, "", "have 'synward run' read its file again"},
 	{"config", cmd_config, "check|keys", "check a configuration file, or list its keys"},
 	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},

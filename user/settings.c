@@ -70,3 +70,23 @@ int settings_update(int config_fd, int routes_fd, const struct ports *ports)
 	config = old;
 	return err ? err : write_over(config_fd, routes_fd, ports, &old, &config);
 }
+
+int settings_ports(int config_fd, struct ports *ret)
+{
+	struct sw_config config;
+	int err = read_config(config_fd, &config);
+
+	if (!err)
+		memcpy(ret->word, config.port, sizeof(ret->word));
+	return err;
+}
+
+int settings_epoch_offset(int config_fd, __u64 *ret_ns)
+{
+	struct sw_config config;
+	int err = read_config(config_fd, &config);
+
+	if (!err)
+		*ret_ns = config.epoch_offset_ns;
+	return err;
+}

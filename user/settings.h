@@ -11,4 +11,7 @@ int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u6
 /* The same with the clock of epochs as it is, which must never change under a running guard. */
 int settings_update(int config_fd, int routes_fd, const struct ports *ports);
 
+int settings_ports(int config_fd, struct ports *ret);
+int settings_epoch_offset(int config_fd, __u64 *ret_ns);
+
 #endif

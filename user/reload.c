@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include "cli.h"
+#include "control.h"
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct cli **cli = state->input;
+
+	if (key != ARGP_KEY_INIT)
+		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = *cli;
+	return 0;
+}
+
+int cmd_reload(int argc, char **argv, struct cli *cli)
+{
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
+	static const struct argp argp = {
+		.parser = parse,
+		.doc = "Has the 'synward run' of this network namespace read its configuration "
+		       "again. "
+		       "Refused, what runs goes on as it was, and the reason is said.",
+		.children = children,
+	};
+	struct json_object *facts;
+	struct why why = {};
+	int err;
+
+	cli_parse(&argp, argc, argv, &cli);
+	err = control_ask("reload", &why);
+	if (err) {
+		say_error(cli, NULL, "%s", why.text);
+		return err;
+	}
+	facts = json_object_new_object();
+	json_object_object_add(facts, "result", json_object_new_string("reloaded"));
+	json_object_object_add(facts, "status", json_object_new_string(why.text));
+	say_done(cli, facts, "synward: reloaded: %s", why.text);
+	return 0;
+}
