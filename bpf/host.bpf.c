@@ -9,6 +9,11 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
+					     const struct sw_tuple *t)
+{
+}
+
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
 					 __u32 *ret_seq, __u32 *ret_tsval)

@@ -205,11 +205,20 @@ struct sw_info {
 	__u32 attach_kind;     /* enum sw_attach_kind */
 	__u32 tc_kind;	       /* enum sw_tc_kind */
 	__u32 ports_auto;      /* 1: whatever listens */
+	__u32 path;	       /* enum sw_path */
+	__u32 syncookies_before; /* net.ipv4.tcp_syncookies to put back, plus 1; 0: not ours */
 	char version[32];
 };
 
 enum sw_xdp_mode { SW_XDP_NATIVE = 1, SW_XDP_GENERIC };
 enum sw_attach_kind { SW_ATTACH_LIBXDP = 1, SW_ATTACH_LINK };
-enum sw_tc_kind { SW_TC_TCX = 1, SW_TC_CLSACT };
+enum sw_tc_kind { SW_TC_NONE, SW_TC_TCX, SW_TC_CLSACT };
+
+/* How a validated connection gets its socket; each is a file of bpf/ and an object of its own. */
+enum sw_path {
+	SW_PATH_HOST = 1, /* our cookie, and tc ingress gives the ACK to the listener */
+	SW_PATH_COMPAT,	  /* the kernel's own cookie, and the ACK goes up the stack */
+	SW_PATHS
+};
 
 #endif

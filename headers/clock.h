@@ -19,4 +19,15 @@ static __always_inline __u32 sw_clock_ms(__u64 now_ns)
 	return (__u32)((now_ns >> 20) * SW_MS_FACTOR >> 16);
 }
 
+/*
+ * TSval that carries bits in place of those of mask, the clock's lowest: stepped back if
+ * that would put it ahead of the clock.
+ */
+static __always_inline __u32 sw_tsval_with(__u32 clock_ms, __u32 mask, __u32 bits)
+{
+	__u32 tsval = (clock_ms & ~mask) | bits;
+
+	return (__s32)(tsval - clock_ms) > 0 ? tsval - (mask + 1) : tsval;
+}
+
 #endif

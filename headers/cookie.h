@@ -15,6 +15,7 @@
 
 #include <linux/types.h>
 
+#include "clock.h"
 #include "siphash.h"
 #include "tcpopts.h"
 #include "tuple.h"
@@ -225,9 +226,7 @@ static __always_inline int sw_cookie_check(const struct sw_secret *secret, const
  */
 static __always_inline __u32 sw_cookie_tsval(__u32 clock_ms, __u32 ts_bits)
 {
-	__u32 tsval = (clock_ms & ~SW_COOKIE_TS_MASK) | ts_bits;
-
-	return (__s32)(tsval - clock_ms) > 0 ? tsval - (SW_COOKIE_TS_MASK + 1) : tsval;
+	return sw_tsval_with(clock_ms, SW_COOKIE_TS_MASK, ts_bits);
 }
 
 #endif

@@ -24,6 +24,12 @@ static __always_inline __u32 sw_full_space(__u32 rcvbuf, __u8 ratio)
 	return (__u32)((__u64)rcvbuf * ratio >> 8);
 }
 
+/* The same until Linux 6.6; scale is net.ipv4.tcp_adv_win_scale, -31 to 31. */
+static __always_inline __u32 sw_full_space_before_6_6(__u32 rcvbuf, int scale)
+{
+	return scale <= 0 ? rcvbuf >> (-scale & 31) : rcvbuf - (rcvbuf >> (scale & 31));
+}
+
 static __always_inline __u32 sw_window_clamp(const struct sw_window_in *in)
 {
 	__u32 clamp = in->clamp;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "path.h"
 #include "setup.h"
 #include "tc.h"
 
@@ -13,6 +14,8 @@ struct attach {
 	struct setup setup;
 };
 
+enum { OPT_PATH = 256, OPT_SYNCOOKIES }; /* without a letter */
+
 static const struct argp_option options[] = {
 	{"ports", 'p', "LIST|auto", 0,
 	 "Ports to guard, as 80,443,8000-8100 (default: auto, whatever listens)", 0},
@@ -21,6 +24,13 @@ static const struct argp_option options[] = {
 	{"attach", 'a', "KIND", 0,
 	 "libxdp: chain with other XDP programs where the kernel can; "
 	 "link: alone (default: libxdp)",
+	 0},
+	{"path", OPT_PATH, "PATH", 0,
+	 "auto, host or compat: how a connection gets its socket (auto: the best this kernel can)",
+	 0},
+	{"syncookies", OPT_SYNCOOKIES, "set|refuse", 0,
+	 "On the compat path: set net.ipv4.tcp_syncookies to 2 and put it back on detach, or "
+	 "refuse to attach where it is not 2 (default: set)",
 	 0},
 	{}};
 
@@ -32,6 +42,10 @@ struct word {
 static const struct word modes[] = {
 	{"auto", SETUP_MODE_AUTO}, {"native", SW_XDP_NATIVE}, {"generic", SW_XDP_GENERIC}, {}};
 static const struct word kinds[] = {{"libxdp", SW_ATTACH_LIBXDP}, {"link", SW_ATTACH_LINK}, {}};
+
+static const struct word paths[] = {
+	{"auto", PATH_AUTO}, {"host", SW_PATH_HOST}, {"compat", SW_PATH_COMPAT}, {}};
+static const struct word syncookies[] = {{"set", false}, {"refuse", true}, {}};
 
 static int find_word(struct argp_state *state, const struct word *words, const char *arg,
 		     const char *what)
@@ -64,6 +78,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'a':
 		a->setup.kind = find_word(state, kinds, arg, "way to attach");
 		return 0;
+	case OPT_PATH:
+		a->setup.path = find_word(state, paths, arg, "path");
+		return 0;
+	case OPT_SYNCOOKIES:
+		a->setup.keep_syncookies = find_word(state, syncookies, arg, "policy");
+		return 0;
 	case ARGP_KEY_ARG:
 		if (a->ifname)
 			argp_error(state, "one interface at a time");
@@ -91,6 +111,7 @@ static struct json_object *facts(const struct guard *g, const struct sw_info *in
 
 	json_object_object_add(obj, "interface", json_object_new_string(g->ifname));
 	json_object_object_add(obj, "result", json_object_new_string(result));
+	json_object_object_add(obj, "path", json_object_new_string(path_name(info->path)));
 	json_object_object_add(obj, "xdp", json_object_new_string(xdp_mode_name(info->xdp_mode)));
 	json_object_object_add(obj, "attach",
 			       json_object_new_string(xdp_kind_name(info->attach_kind)));
@@ -106,9 +127,10 @@ static void report(struct attach *a, const struct guard *g, const struct sw_info
 	struct why ignored;
 
 	xdp_look(g, &xdp, &ignored);
-	say_done(a->cli, facts(g, info, &xdp, result), "synward: %s: %s (%s XDP, %s%s, %s)",
-		 g->ifname, result, xdp_mode_name(info->xdp_mode), xdp_kind_name(info->attach_kind),
-		 xdp.dispatcher ? " dispatcher" : "", tc_kind_name(info->tc_kind));
+	say_done(a->cli, facts(g, info, &xdp, result), "synward: %s: %s (%s path, %s XDP, %s%s%s%s)",
+		 g->ifname, result, path_name(info->path), xdp_mode_name(info->xdp_mode), xdp_kind_name(info->attach_kind),
+		 xdp.dispatcher ? " dispatcher" : "", info->tc_kind ? ", " : "",
+		 info->tc_kind ? tc_kind_name(info->tc_kind) : "");
 }
 
 static int attach(struct attach *a, struct why *why)

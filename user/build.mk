@@ -2,12 +2,13 @@
 # The command: build/synward.
 
 USER_SRC := $(wildcard user/*.c)
+SKELETONS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c))
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
 
 USER_CFLAGS := $(shell pkg-config --cflags $(PKGS)) -D_GNU_SOURCE -I$(B)
 USER_LIBS   := $(shell pkg-config --libs $(PKGS))
 
-$(B)/user/%.o: user/%.c $(HEADERS) | $(B)/bpf/host.skel.h
+$(B)/user/%.o: user/%.c $(HEADERS) | $(SKELETONS)
 	$(say) CC $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) -MMD -c $< -o $@

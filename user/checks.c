@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
-#include <bpf/btf.h>
 
 #include "checks.h"
 #include "nat.h"
 #include "netdev.h"
-
-#define KFUNC "bpf_sk_assign_tcp_reqsk"
+#include "path.h"
+#include "syncookies.h"
+#include "sysctl.h"
 
 int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why)
 {
@@ -69,48 +69,49 @@ static int check_btf(const struct check_scene *scene, struct why *why)
 		      "CONFIG_DEBUG_INFO_BTF");
 }
 
-static int check_kfunc(const struct check_scene *scene, struct why *why)
+static int check_path(const struct check_scene *scene, struct why *why)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	int id;
+	struct why lacks;
+	enum sw_path path;
 
-	if (!btf)
-		return why_is(why, -errno, "cannot read the kernel's types: %s", strerror(errno));
-	id = btf__find_by_name_kind(btf, KFUNC, BTF_KIND_FUNC);
-	btf__free(btf);
-	if (id >= 0)
-		return 0;
-	return why_is(why, -EOPNOTSUPP,
-		      "the kernel lacks " KFUNC "; host mode needs Linux 6.9 or newer, built with "
-		      "CONFIG_SYN_COOKIES");
+	return path_choose(PATH_AUTO, &path, &lacks, why);
 }
 
-/* -ENOENT: no such setting in this kernel or namespace. */
-static int read_sysctl(const char *path, int *ret)
+static bool is_compat(const struct check_scene *scene)
 {
-	FILE *f = fopen(path, "re");
-	int value, got;
-
-	if (!f)
-		return -errno;
-	got = fscanf(f, "%d", &value);
-	fclose(f);
-	if (got != 1)
-		return -EIO;
-	*ret = value;
-	return 0;
+	return scene->plan && scene->plan->path == SW_PATH_COMPAT;
 }
 
 static int check_syncookies(const struct check_scene *scene, struct why *why)
 {
 	int value;
 
-	if (read_sysctl("/proc/sys/net/ipv4/tcp_syncookies", &value) || value)
+	if (is_compat(scene)) {
+		if (!scene->plan->keep_syncookies || syncookies_are_always())
+			return 0;
+		return why_is(why, -EINVAL,
+			      "the compat path needs net.ipv4.tcp_syncookies=2; sysctl -w "
+			      "net.ipv4.tcp_syncookies=2, or --syncookies set");
+	}
+	if (sysctl_read("net/ipv4/tcp_syncookies", &value) || value)
 		return 0;
 	return why_is(
 		why, -EINVAL,
 		"net.ipv4.tcp_syncookies is 0 and the kernel refuses connections that cookies "
 		"made; sysctl -w net.ipv4.tcp_syncookies=1");
+}
+
+/* The kernel's cookies keep options in timestamps, which BPF can write only without offsets. */
+static int check_timestamps(const struct check_scene *scene, struct why *why)
+{
+	int value;
+
+	if (is_compat(scene) && !sysctl_read("net/ipv4/tcp_timestamps", &value) && value != 2)
+		scene->warn(scene->arg,
+			    "compat path: connections get no window scale, SACK, timestamps or "
+			    "ECN; sysctl -w net.ipv4.tcp_timestamps=2 keeps them for clients with "
+			    "timestamps, and lets clients see how long this machine is up");
+	return 0;
 }
 
 static int check_vlan(const struct check_scene *scene, struct why *why)
@@ -131,7 +132,7 @@ static int check_conntrack(const struct check_scene *scene, struct why *why)
 {
 	int value;
 
-	if (!read_sysctl("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
+	if (!sysctl_read("net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
 		scene->warn(scene->arg,
 			    "net.netfilter.nf_conntrack_tcp_loose is 0: conntrack never sees the "
 			    "SYN, so a stateful firewall would drop every connection; sysctl -w "
@@ -180,9 +181,8 @@ int check_nat(const struct check_scene *scene, struct why *why)
 
 const struct check checks_machine[] = {{"privileges", check_privileges},
 				       {"kernel types", check_btf},
-				       {"hand-over", check_kfunc},
-				       {"syncookies", check_syncookies},
+				       {"path", check_path},
 				       {}};
 
 const struct check checks_interface[] = {
-	{"vlan", check_vlan}, {"conntrack", check_conntrack}, {"nat", check_nat}, {}};
+	{"syncookies", check_syncookies}, {"timestamps", check_timestamps}, {"vlan", check_vlan}, {"conntrack", check_conntrack}, {"nat", check_nat}, {}};

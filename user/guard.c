@@ -90,7 +90,7 @@ int guard_each(int (*each)(const struct guard *g, void *arg), void *arg)
 int guard_info(const struct guard *g, struct sw_info *ret)
 {
 	int fd = pins_open_readonly(g, "info");
-	struct sw_info info;
+	struct sw_info info = {}; /* another version's may be shorter */
 	__u32 zero = 0;
 	int err = 0;
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -94,7 +93,7 @@ int host_maps_keep(const struct host *host, struct host_maps *ret)
 	struct bpf_map *map;
 	int err = 0, fd;
 
-	bpf_object__for_each_map(map, host->base->obj)
+	bpf_object__for_each_map(map, host->base)
 	{
 		if (err || is_constants(map))
 			continue;
@@ -130,13 +129,13 @@ static bool same_abi(const struct host_maps *maps)
 }
 
 /* All of them or none: half of another version's maps would be worse than a fresh start. */
-static bool can_reuse(const struct host_bpf *skel, const struct host_maps *maps)
+static bool can_reuse(const struct bpf_object *obj, const struct host_maps *maps)
 {
 	struct bpf_map *map;
 
 	if (!maps || !same_abi(maps))
 		return false;
-	bpf_object__for_each_map(map, skel->obj)
+	bpf_object__for_each_map(map, obj)
 	{
 		int fd = is_constants(map) ? 0 : host_maps_fd(maps, bpf_map__name(map));
 
@@ -146,12 +145,12 @@ static bool can_reuse(const struct host_bpf *skel, const struct host_maps *maps)
 	return true;
 }
 
-static int reuse_maps(struct host_bpf *skel, const struct host_maps *maps)
+static int reuse_maps(struct bpf_object *obj, const struct host_maps *maps)
 {
 	struct bpf_map *map;
 	int err;
 
-	bpf_object__for_each_map(map, skel->obj)
+	bpf_object__for_each_map(map, obj)
 	{
 		if (is_constants(map))
 			continue;
@@ -162,53 +161,27 @@ static int reuse_maps(struct host_bpf *skel, const struct host_maps *maps)
 	return 0;
 }
 
-/* The coarse clocks move once a tick, so that is their resolution: 1e9 / HZ. */
-static __u64 tick_ns(void)
+int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, struct why *why)
 {
-	struct timespec t;
-
-	return clock_getres(CLOCK_MONOTONIC_COARSE, &t) ? 4000000 : t.tv_nsec;
-}
-
-static struct host_bpf *open_skeleton(void)
-{
-	struct host_bpf *skel;
-	int cpus = libbpf_num_possible_cpus();
-
-	/* Of libbpf's own handler the flag for fragments could not be taken back. */
-	libbpf_register_prog_handler("xdp.frags", BPF_PROG_TYPE_XDP, BPF_XDP, NULL);
-	skel = host_bpf__open();
-	if (!skel || cpus < 1)
-		goto fail;
-	if (bpf_map__set_max_entries(skel->maps.listeners, SW_LISTENER_SLOTS * cpus))
-		goto fail;
-	skel->rodata->sw_tick_ns = tick_ns();
-	return skel;
-fail:
-	host_bpf__destroy(skel);
-	return NULL;
-}
-
-int host_load(struct host *host, const struct host_maps *maps, struct why *why)
-{
-	struct host_bpf *skel = open_skeleton();
+	struct bpf_object *obj = object_open(path);
 	bool reused;
 	int err;
 
-	if (!skel)
+	if (!obj)
 		return why_is(why, -errno, "cannot open the BPF programs: %s", strerror(errno));
-	bpf_program__set_autoload(skel->progs.synward_xdp, false);
-	reused = can_reuse(skel, maps);
-	err = reused ? reuse_maps(skel, maps) : 0;
+	object_autoload(obj, OBJECT_XDP, false);
+	reused = can_reuse(obj, maps);
+	err = reused ? reuse_maps(obj, maps) : 0;
 	if (!err)
-		err = host_bpf__load(skel);
+		err = bpf_object__load(obj);
 	if (err) {
-		host_bpf__destroy(skel);
+		bpf_object__close(obj);
 		return why_is(why, err,
 			      "the kernel refused the programs: %s; -v shows the verifier's log",
 			      strerror(-err));
 	}
-	host->base = skel;
+	host->base = obj;
+	host->path = path;
 	host->reused = reused;
 	return 0;
 }
@@ -226,29 +199,28 @@ static void choose_fragments(struct bpf_program *xdp, enum sw_xdp_mode mode)
 	bpf_program__set_flags(xdp, mode == SW_XDP_NATIVE ? flags | BPF_F_XDP_HAS_FRAGS : flags);
 }
 
-int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct host_bpf **ret)
+int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct bpf_object **ret)
 {
-	struct host_bpf *skel = open_skeleton();
-	struct bpf_map *map, *shared;
+	struct bpf_object *obj = object_open(host->path);
+	struct bpf_map *map;
 	int err;
 
-	if (!skel)
+	if (!obj)
 		return -errno;
-	bpf_program__set_autoload(skel->progs.synward_tc, false);
-	bpf_program__set_autoload(skel->progs.synward_start, false);
-	choose_fragments(skel->progs.synward_xdp, mode);
-	bpf_object__for_each_map(map, skel->obj)
+	object_autoload(obj, OBJECT_TC, false);
+	object_autoload(obj, OBJECT_START, false);
+	choose_fragments(bpf_object__find_program_by_name(obj, OBJECT_XDP), mode);
+	bpf_object__for_each_map(map, obj)
 	{
 		if (is_constants(map))
 			continue;
-		shared = bpf_object__find_map_by_name(host->base->obj, bpf_map__name(map));
-		err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
+		err = bpf_map__reuse_fd(map, object_map(host->base, bpf_map__name(map)));
 		if (err) {
-			host_bpf__destroy(skel);
+			bpf_object__close(obj);
 			return err;
 		}
 	}
-	*ret = skel;
+	*ret = obj;
 	return 0;
 }
 
@@ -257,7 +229,7 @@ static int run_start(const struct host *host, struct why *why)
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 	int err;
 
-	err = bpf_prog_test_run_opts(bpf_program__fd(host->base->progs.synward_start), &run);
+	err = bpf_prog_test_run_opts(object_program(host->base, OBJECT_START), &run);
 	if (err)
 		return why_is(why, -errno, "cannot run the start program: %s", strerror(errno));
 	err = (int)run.retval;
@@ -280,6 +252,6 @@ int host_start(const struct host *host, struct why *why)
 
 void host_close(struct host *host)
 {
-	host_bpf__destroy(host->base);
+	bpf_object__close(host->base);
 	host->base = NULL;
 }

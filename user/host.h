@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Host mode's programs, loaded. Two objects over the same maps: base holds the maps and
+ * The programs of a path, loaded. Two objects over the same maps: base holds the maps and
  * all but the XDP program, which has one of its own, because libxdp wants to load that
  * itself (as a part of its dispatcher, or as it is).
  */
@@ -8,10 +8,11 @@
 #define SYNWARD_HOST_H
 
 #include "guard.h"
-#include "bpf/host.skel.h"
+#include "object.h"
 
 struct host {
-	struct host_bpf *base;
+	struct bpf_object *base;
+	enum sw_path path;
 	bool reused; /* the maps are those of a running guard */
 };
 
@@ -34,10 +35,10 @@ int host_maps_keep(const struct host *host, struct host_maps *ret); /* of base *
 void host_maps_close(struct host_maps *maps);
 
 /* Loads base. maps, if not NULL and of the same shape, are taken over. */
-int host_load(struct host *host, const struct host_maps *maps, struct why *why);
+int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, struct why *why);
 
 /* Opens an object for the XDP program alone, for that mode, over base's maps; not loaded yet. */
-int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct host_bpf **ret);
+int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct bpf_object **ret);
 
 /* Looks at every socket of this namespace and starts the timer that keeps on doing so. */
 int host_start(const struct host *host, struct why *why);

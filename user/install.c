@@ -13,6 +13,7 @@
 #include "keys.h"
 #include "pins.h"
 #include "settings.h"
+#include "syncookies.h"
 #include "tc.h"
 
 /* Maps that are pinned under their names. secrets is not: a pin could be read. */
@@ -27,35 +28,34 @@ static const struct {
 
 static int pin_maps(const struct guard *g, const struct host *host)
 {
-	struct bpf_map *map;
+	int err = pins_make_directory(g), fd;
 	size_t i;
-	int err = pins_make_directory(g);
 
 	for (i = 0; !err && i < sizeof(pinned) / sizeof(*pinned); i++) {
-		map = bpf_object__find_map_by_name(host->base->obj, pinned[i].name);
-		err = map ? pins_put(g, pinned[i].name, bpf_map__fd(map), pinned[i].mode) : -ENOENT;
+		fd = object_map(host->base, pinned[i].name);
+		err = fd < 0 ? fd : pins_put(g, pinned[i].name, fd, pinned[i].mode);
 	}
 	return err;
 }
 
-static int put_entry(const struct bpf_map *map, const void *value)
+static int put_entry(const struct host *host, const char *map, const void *value)
 {
 	__u32 zero = 0;
 
-	return bpf_map_update_elem(bpf_map__fd(map), &zero, value, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(object_map(host->base, map), &zero, value, BPF_ANY) ? -errno : 0;
 }
 
-static int get_entry(const struct bpf_map *map, void *ret)
+static int get_entry(const struct host *host, const char *map, void *ret)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(bpf_map__fd(map), &zero, ret) ? -errno : 0;
+	return bpf_map_lookup_elem(object_map(host->base, map), &zero, ret) ? -errno : 0;
 }
 
 static int write_settings(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
-	return settings_write(bpf_map__fd(host->base->maps.config),
-			      bpf_map__fd(host->base->maps.routes), &plan->ports, epoch_offset_ns);
+	return settings_write(object_map(host->base, "config"), object_map(host->base, "routes"),
+			      &plan->ports, epoch_offset_ns);
 }
 
 static __u64 time_of_day_ns(void)
@@ -77,6 +77,7 @@ static struct sw_info describe(const struct guard *g, const struct plan *plan, e
 		.attach_kind = plan->kind,
 		.tc_kind = tc,
 		.ports_auto = plan->ports_auto,
+		.path = plan->path,
 		.version = SW_VERSION,
 	};
 }
@@ -86,7 +87,7 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 	__u64 offset_ns = keys_epoch_offset_ns();
 	int err;
 
-	err = keys_fill(bpf_map__fd(host->base->maps.secrets), offset_ns);
+	err = keys_fill(object_map(host->base, "secrets"), offset_ns);
 	if (!err)
 		err = write_settings(host, plan, offset_ns);
 	if (err)
@@ -119,6 +120,34 @@ static void look_again(const struct host *host)
 	host_start(host, &ignored);
 }
 
+/* Not every path has a program for tc. */
+static int attach_tc(const struct guard *g, const struct host *host, enum sw_tc_kind *ret_kind,
+		     struct why *why)
+{
+	int fd = object_program(host->base, OBJECT_TC);
+
+	if (fd >= 0)
+		return tc_attach(g, fd, ret_kind, why);
+	*ret_kind = SW_TC_NONE;
+	return 0;
+}
+
+/* What is to be put back is written down, where a detach will find it, before it is changed. */
+static int prepare_kernel(const struct guard *g, const struct host *host, struct sw_info *info,
+			  struct why *why)
+{
+	int err = 0;
+
+	if (info->path == SW_PATH_COMPAT && !info->syncookies_before)
+		err = syncookies_before(g, &info->syncookies_before, why);
+	if (err)
+		return err;
+	err = put_entry(host, "info", info);
+	if (err)
+		return why_is(why, err, "cannot fill the maps: %s", strerror(-err));
+	return info->path == SW_PATH_COMPAT ? syncookies_set(why) : 0;
+}
+
 int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info *ret_info,
 		  struct why *why)
 {
@@ -128,7 +157,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	enum sw_tc_kind tc;
 	int err;
 
-	err = host_load(&host, NULL, why);
+	err = host_load(&host, plan->path, NULL, why);
 	if (err)
 		return err;
 	err = fill_maps(&host, plan, why);
@@ -144,11 +173,11 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		why_is(why, err, "cannot pin below " GUARD_ROOT ": %s", strerror(-err));
 		goto undo;
 	}
-	err = tc_attach(g, bpf_program__fd(host.base->progs.synward_tc), &tc, why);
+	err = attach_tc(g, &host, &tc, why);
 	if (err)
 		goto undo;
 	info = describe(g, plan, tc);
-	err = put_entry(host.base->maps.info, &info);
+	err = prepare_kernel(g, &host, &info, why);
 	if (!err)
 		err = xdp_attach(g, &host, plan->mode, plan->kind, why);
 	if (err)
@@ -189,11 +218,12 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 			   const struct xdp_state *running, enum sw_tc_kind *ret_tc,
 			   struct why *why)
 {
+	int tc_fd = object_program(host->base, OBJECT_TC), old_tc = -1, err = 0;
+	enum sw_tc_kind tc = SW_TC_NONE;
 	struct why ignored;
-	enum sw_tc_kind tc;
-	int old_tc, err;
 
-	err = tc_replace(g, bpf_program__fd(host->base->progs.synward_tc), &tc, &old_tc, why);
+	if (tc_fd >= 0)
+		err = tc_replace(g, tc_fd, &tc, &old_tc, why);
 	if (err)
 		return err;
 	err = xdp_replace(g, host, running, plan->kind, why);
@@ -219,17 +249,18 @@ static int renew_maps(const struct host *host, const struct plan *plan, struct s
 	struct sw_info before;
 	int err;
 
-	err = get_entry(host->base->maps.config, &old);
+	err = get_entry(host, "config", &old);
 	if (!err)
-		err = get_entry(host->base->maps.info, &before);
+		err = get_entry(host, "info", &before);
 	/* The clock of epochs stays, though the time of day may have been set meanwhile. */
 	if (!err)
 		err = write_settings(host, plan, old.epoch_offset_ns);
 	if (!err)
-		err = keys_rotate(bpf_map__fd(host->base->maps.secrets), old.epoch_offset_ns);
+		err = keys_rotate(object_map(host->base, "secrets"), old.epoch_offset_ns);
 	if (err < 0)
 		return err;
 	info->attached_at_ns = before.attached_at_ns; /* its counters go on too */
+	info->syncookies_before = before.syncookies_before;
 	return 0;
 }
 
@@ -245,7 +276,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	err = running_maps(g, running, &maps, why);
 	if (err)
 		return err;
-	err = host_load(&host, &maps, why);
+	err = host_load(&host, plan->path, &maps, why);
 	if (err)
 		goto close_maps;
 	err = keep_maps(&host, plan, why);
@@ -264,7 +295,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	if (host.reused)
 		err = renew_maps(&host, plan, &info);
 	if (!err)
-		err = put_entry(host.base->maps.info, &info);
+		err = prepare_kernel(g, &host, &info, why);
 	/* Another version's maps have changed; a lost pin comes back. */
 	if (!err)
 		err = pin_maps(g, &host);

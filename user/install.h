@@ -12,6 +12,8 @@ struct plan {
 	bool ports_auto;
 	enum sw_xdp_mode mode;
 	enum sw_attach_kind kind;
+	enum sw_path path;
+	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */
 	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */
 };
 

@@ -3,6 +3,7 @@
 
 #include "install.h"
 #include "pins.h"
+#include "syncookies.h"
 #include "tc.h"
 
 int install_remove(const struct guard *g, struct why *why)
@@ -17,6 +18,7 @@ int install_remove(const struct guard *g, struct why *why)
 		err = tc_detach(g, why);
 	if (err)
 		return err;
+	syncookies_leave(g);
 	err = pins_drop_all(g);
 	return err ? why_is(why, err, "cannot remove pins below " GUARD_ROOT ": %s", strerror(-err))
 		   : 0;
@@ -37,8 +39,11 @@ static int sweep_one(const struct guard *g, void *arg)
 {
 	const __u64 *here = arg;
 
-	if (is_dead(g, *here))
-		pins_drop_all(g);
+	if (!is_dead(g, *here))
+		return 0;
+	if (g->netns_inode == *here)
+		syncookies_leave(g);
+	pins_drop_all(g);
 	return 0;
 }
 

@@ -1,28 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
 
 #include "routes.h"
 #include "settings.h"
-
-static int read_rmem_max(__u32 *ret)
-{
-	FILE *f = fopen("/proc/sys/net/core/rmem_max", "re");
-	__u32 value;
-	int got;
-
-	if (!f)
-		return -errno;
-	got = fscanf(f, "%u", &value);
-	fclose(f);
-	if (got != 1)
-		return -EIO;
-	*ret = value;
-	return 0;
-}
+#include "sysctl.h"
 
 static int read_config(int fd, struct sw_config *ret)
 {
@@ -35,11 +19,12 @@ static int write_over(int config_fd, int routes_fd, const struct ports *ports,
 		      const struct sw_config *old, struct sw_config *config)
 {
 	__u32 zero = 0;
-	int err, routes;
+	int err, routes, rmem_max;
 
-	err = read_rmem_max(&config->rmem_max);
+	err = sysctl_read("net/core/rmem_max", &rmem_max);
 	if (err)
 		return err;
+	config->rmem_max = (__u32)rmem_max;
 	routes = routes_fill(routes_fd);
 	/* Too many: those that fit count, the rest looks like routes without metrics. */
 	if (routes < 0 && routes != -E2BIG)

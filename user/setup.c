@@ -4,6 +4,7 @@
 
 #include "checks.h"
 #include "netdev.h"
+#include "path.h"
 #include "pins.h"
 #include "setup.h"
 
@@ -42,6 +43,17 @@ static enum sw_xdp_mode choose_mode(const struct setup *s, const struct guard *g
 	return SW_XDP_GENERIC;
 }
 
+/* auto takes the best the kernel can go, and says what it lacks for a better one. */
+static int choose_path(const struct setup *s, enum sw_path *ret, struct why *why)
+{
+	struct why lacks;
+	int err = path_choose(s->path, ret, &lacks, why);
+
+	if (!err && lacks.text[0])
+		warn(s, "%s path, not host: %s; see docs/compat.md", path_name(*ret), lacks.text);
+	return err;
+}
+
 static int attach_fresh(const struct setup *s, const struct guard *g, struct plan *plan,
 			struct sw_info *ret, struct why *why)
 {
@@ -58,6 +70,8 @@ static int attach_fresh(const struct setup *s, const struct guard *g, struct pla
 static int keep_running(const struct setup *s, const struct guard *g,
 			const struct xdp_state *running, struct plan *plan, struct why *why)
 {
+	struct sw_info info;
+
 	plan->mode = running->mode;
 	plan->kind = guard_has(g, GUARD_XDP_LINK) ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
 	if (s->mode != SETUP_MODE_AUTO && s->mode != (int)plan->mode)
@@ -70,6 +84,14 @@ static int keep_running(const struct setup *s, const struct guard *g,
 			      "guarded with --attach %s, which cannot change while it "
 			      "runs; detach first",
 			      xdp_kind_name(plan->kind));
+	if (guard_info(g, &info) || info.abi != SW_ABI)
+		return choose_path(s, &plan->path, why);
+	plan->path = info.path;
+	if (s->path != PATH_AUTO && s->path != (int)plan->path)
+		return why_is(why, -EBUSY,
+			      "guarded on the %s path, which cannot change while it runs; "
+			      "detach first",
+			      path_name(plan->path));
 	return 0;
 }
 
@@ -91,7 +113,12 @@ int setup_check_machine(const struct setup *s, struct why *why)
 static int guard_locked(const struct setup *s, const struct guard *g, struct setup_result *ret,
 			struct host_maps *keep, struct why *why)
 {
-	struct plan plan = {.ports = s->ports, .ports_auto = s->ports_auto, .keep = keep};
+	struct plan plan = {
+		.ports = s->ports,
+		.ports_auto = s->ports_auto,
+		.keep_syncookies = s->keep_syncookies,
+		.keep = keep,
+	};
 	struct xdp_state running;
 	int err;
 
@@ -105,6 +132,9 @@ static int guard_locked(const struct setup *s, const struct guard *g, struct set
 	} else {
 		plan.mode = choose_mode(s, g);
 		plan.kind = s->kind ?: SW_ATTACH_LIBXDP;
+		err = choose_path(s, &plan.path, why);
+		if (err)
+			return err;
 		/* Left by a process that was killed, or by somebody who took XDP away. */
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}

@@ -16,6 +16,8 @@ struct setup {
 	bool ports_auto;
 	int mode;
 	int kind;
+	int path;	      /* an enum sw_path or PATH_AUTO */
+	bool keep_syncookies; /* refuse rather than set net.ipv4.tcp_syncookies */
 	void (*warn)(void *arg, const char *text);
 	void *arg;
 };

@@ -11,8 +11,10 @@
 #include "guard.h"
 #include "host.h"
 #include "keys.h"
+#include "path.h"
 #include "pins.h"
 #include "ports.h"
+#include "syncookies.h"
 #include "tc.h"
 #include "xdp.h"
 
@@ -48,6 +50,7 @@ static const struct field {
 	const char *label;
 } fields[] = {{"state", "state"},
 	      {"advice", "what to do"},
+	      {"path", "path"},
 	      {"xdp", "XDP mode"},
 	      {"attach", "attached by"},
 	      {"dispatcher", "dispatcher"},
@@ -70,9 +73,20 @@ static void put_state(struct json_object *obj, const char *state, const char *ad
 		put(obj, "advice", advice);
 }
 
+/* The programs are there; on the compat path a setting can take the guard off all the same. */
+static void put_path_state(struct status *s, struct json_object *obj, const struct sw_info *info)
+{
+	if (info->path != SW_PATH_COMPAT || syncookies_are_always()) {
+		put_state(obj, "on", NULL);
+		return;
+	}
+	s->broken = true;
+	put_state(obj, "net.ipv4.tcp_syncookies is not 2: all passes", "attach again");
+}
+
 /* Whether the programs are where they were put. */
 static void put_hooks(struct status *s, struct json_object *obj, const struct guard *g,
-		      struct xdp_state *ret)
+		      const struct sw_info *info, struct xdp_state *ret)
 {
 	enum sw_tc_kind kind;
 	struct why why;
@@ -81,8 +95,8 @@ static void put_hooks(struct status *s, struct json_object *obj, const struct gu
 		put_state(obj, "unknown", "run as root: only root may see the hooks");
 		return;
 	}
-	if (ret->ours_count && tc_look(g, &kind)) {
-		put_state(obj, "on", NULL);
+	if (ret->ours_count && (info->tc_kind == SW_TC_NONE || tc_look(g, &kind))) {
+		put_path_state(s, obj, info);
 		return;
 	}
 	s->broken = true;
@@ -157,7 +171,8 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 	struct xdp_state xdp = {};
 
 	put(obj, "interface", g->ifname);
-	put_hooks(s, obj, g, &xdp);
+	put_hooks(s, obj, g, info, &xdp);
+	put(obj, "path", path_name(info->path));
 	put(obj, "xdp", xdp_mode_name(info->xdp_mode));
 	put(obj, "attach", xdp_kind_name(info->attach_kind));
 	json_object_object_add(obj, "dispatcher", json_object_new_boolean(xdp.dispatcher));

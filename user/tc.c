@@ -20,7 +20,10 @@
 
 const char *tc_kind_name(enum sw_tc_kind kind)
 {
-	return kind == SW_TC_TCX ? "tcx" : "clsact";
+	static const char *const names[] = {
+		[SW_TC_NONE] = "none", [SW_TC_TCX] = "tcx", [SW_TC_CLSACT] = "clsact"};
+
+	return names[kind];
 }
 
 static int attach_tcx(const struct guard *g, int prog_fd)

@@ -11,8 +11,6 @@
 #include "say.h"
 #include "xdp_ways.h"
 
-#define OUR_NAME "synward_xdp"
-
 const char *xdp_mode_name(enum sw_xdp_mode mode)
 {
 	return mode == SW_XDP_NATIVE ? "native" : "generic";
@@ -40,9 +38,9 @@ int xdp_refused(struct why *why, int err, enum sw_xdp_mode mode)
 		      kernel[0] ? "; the kernel says: " : "", kernel);
 }
 
-int xdp_load(struct host_bpf *skel, struct why *why)
+int xdp_load(struct bpf_object *obj, struct why *why)
 {
-	int err = host_bpf__load(skel);
+	int err = bpf_object__load(obj);
 
 	if (!err)
 		return 0;
@@ -55,7 +53,7 @@ static bool is_ours(const struct xdp_program *prog)
 {
 	const char *name = xdp_program__name(prog);
 
-	return name && !strcmp(name, OUR_NAME);
+	return name && !strcmp(name, OBJECT_XDP);
 }
 
 static void note_ours(struct xdp_state *state, const struct xdp_program *prog)
@@ -118,21 +116,21 @@ static int in_the_way(struct why *why, const struct xdp_state *state)
 		      state->foreign_name, state->foreign_id);
 }
 
-typedef int (*way_to_attach)(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+typedef int (*way_to_attach)(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 			     struct why *why);
 
 static int attach_by(way_to_attach way, const struct guard *g, const struct host *host,
 		     enum sw_xdp_mode mode, struct why *why)
 {
-	struct host_bpf *skel;
+	struct bpf_object *obj;
 	int err;
 
-	err = host_open_xdp(host, mode, &skel);
+	err = host_open_xdp(host, mode, &obj);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();
-	err = way(g, skel, mode, why);
-	host_bpf__destroy(skel);
+	err = way(g, obj, mode, why);
+	bpf_object__close(obj);
 	return err;
 }
 
@@ -172,20 +170,20 @@ int xdp_attach(const struct guard *g, const struct host *host, enum sw_xdp_mode 
 int xdp_replace(const struct guard *g, const struct host *host, const struct xdp_state *state,
 		enum sw_attach_kind kind, struct why *why)
 {
-	struct host_bpf *skel;
+	struct bpf_object *obj;
 	int err;
 
-	err = host_open_xdp(host, state->mode, &skel);
+	err = host_open_xdp(host, state->mode, &obj);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();
 	if (kind == SW_ATTACH_LINK)
-		err = xdp_link_replace(g, skel, state, why);
+		err = xdp_link_replace(g, obj, state, why);
 	else if (state->dispatcher)
-		err = xdp_dispatcher_replace(g, skel, state, why);
+		err = xdp_dispatcher_replace(g, obj, state, why);
 	else
-		err = xdp_single_replace(g, skel, state, why);
-	host_bpf__destroy(skel);
+		err = xdp_single_replace(g, obj, state, why);
+	bpf_object__close(obj);
 	return err;
 }
 

@@ -13,11 +13,11 @@ static enum xdp_attach_mode libxdp_mode(enum sw_xdp_mode mode)
 }
 
 /* Loads or attaches through libxdp: into its dispatcher, or alone where the kernel has none. */
-int xdp_libxdp_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_libxdp_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		      struct why *why)
 {
-	LIBBPF_OPTS(xdp_program_opts, opts, .obj = skel->obj,
-		    .prog_name = bpf_program__name(skel->progs.synward_xdp));
+	LIBBPF_OPTS(xdp_program_opts, opts, .obj = obj,
+		    .prog_name = OBJECT_XDP);
 	struct xdp_program *prog = xdp_program__create(&opts);
 	int err;
 
@@ -53,10 +53,10 @@ static int leave_dispatcher(const struct guard *g, __u32 prog_id, enum sw_xdp_mo
 }
 
 /* New in, then old out: for a moment both run, and what one has judged the other lets by. */
-int xdp_dispatcher_replace(const struct guard *g, struct host_bpf *skel,
+int xdp_dispatcher_replace(const struct guard *g, struct bpf_object *obj,
 			   const struct xdp_state *state, struct why *why)
 {
-	int err = xdp_libxdp_attach(g, skel, state->mode, why), i;
+	int err = xdp_libxdp_attach(g, obj, state->mode, why), i;
 
 	for (i = 0; !err && i < state->ours_count; i++)
 		err = leave_dispatcher(g, state->ours[i], state->mode, why);

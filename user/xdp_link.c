@@ -9,16 +9,16 @@
 #include "pins.h"
 #include "xdp_ways.h"
 
-int xdp_link_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_link_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		    struct why *why)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = xdp_mode_flag(mode));
 	int fd, err;
 
-	err = xdp_load(skel, why);
+	err = xdp_load(obj, why);
 	if (err)
 		return err;
-	fd = bpf_link_create(bpf_program__fd(skel->progs.synward_xdp), g->ifindex, BPF_XDP, &opts);
+	fd = bpf_link_create(object_program(obj, OBJECT_XDP), g->ifindex, BPF_XDP, &opts);
 	if (fd < 0)
 		return xdp_refused(why, -errno, mode);
 	err = pins_put(g, GUARD_XDP_LINK, fd, 0600);
@@ -28,18 +28,18 @@ int xdp_link_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mo
 	return err;
 }
 
-int xdp_link_replace(const struct guard *g, struct host_bpf *skel, const struct xdp_state *state,
+int xdp_link_replace(const struct guard *g, struct bpf_object *obj, const struct xdp_state *state,
 		     struct why *why)
 {
 	int fd, err;
 
-	err = xdp_load(skel, why);
+	err = xdp_load(obj, why);
 	if (err)
 		return err;
 	fd = pins_open(g, GUARD_XDP_LINK);
 	if (fd < 0)
 		return xdp_refused(why, fd, state->mode);
-	if (bpf_link_update(fd, bpf_program__fd(skel->progs.synward_xdp), NULL))
+	if (bpf_link_update(fd, object_program(obj, OBJECT_XDP), NULL))
 		err = xdp_refused(why, -errno, state->mode);
 	close(fd);
 	return err;

@@ -8,31 +8,31 @@
 
 #include "xdp_ways.h"
 
-int xdp_single_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_single_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		      struct why *why)
 {
-	int err = xdp_load(skel, why);
+	int err = xdp_load(obj, why);
 
 	if (err)
 		return err;
-	err = bpf_xdp_attach(g->ifindex, bpf_program__fd(skel->progs.synward_xdp),
+	err = bpf_xdp_attach(g->ifindex, object_program(obj, OBJECT_XDP),
 			     xdp_mode_flag(mode) | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
 	return err ? xdp_refused(why, err, mode) : 0;
 }
 
-int xdp_single_replace(const struct guard *g, struct host_bpf *skel, const struct xdp_state *state,
+int xdp_single_replace(const struct guard *g, struct bpf_object *obj, const struct xdp_state *state,
 		       struct why *why)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
 	int err;
 
-	err = xdp_load(skel, why);
+	err = xdp_load(obj, why);
 	if (err)
 		return err;
 	opts.old_prog_fd = xdp_open_ours(state);
 	if (opts.old_prog_fd < 0)
 		return xdp_refused(why, opts.old_prog_fd, state->mode);
-	err = bpf_xdp_attach(g->ifindex, bpf_program__fd(skel->progs.synward_xdp),
+	err = bpf_xdp_attach(g->ifindex, object_program(obj, OBJECT_XDP),
 			     xdp_mode_flag(state->mode), &opts);
 	close(opts.old_prog_fd);
 	return err ? xdp_refused(why, err, state->mode) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The ways a program gets onto the XDP hook: in libxdp's dispatcher beside others, alone
- * by netlink, or alone by a link. skel: an object of host_open_xdp(), not loaded yet.
+ * by netlink, or alone by a link. obj: an object of host_open_xdp(), not loaded yet.
  */
 #ifndef SYNWARD_XDP_WAYS_H
 #define SYNWARD_XDP_WAYS_H
@@ -10,26 +10,26 @@
 
 __u32 xdp_mode_flag(enum sw_xdp_mode mode);
 
-/* For all ways: loads skel, and says why a program was refused. */
-int xdp_load(struct host_bpf *skel, struct why *why);
+/* For all ways: loads obj, and says why a program was refused. */
+int xdp_load(struct bpf_object *obj, struct why *why);
 int xdp_refused(struct why *why, int err, enum sw_xdp_mode mode);
 
 /* Where the kernel has no dispatcher libxdp attaches alone, as xdp_single_attach() does. */
-int xdp_libxdp_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_libxdp_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		      struct why *why);
-int xdp_dispatcher_replace(const struct guard *g, struct host_bpf *skel,
+int xdp_dispatcher_replace(const struct guard *g, struct bpf_object *obj,
 			   const struct xdp_state *state, struct why *why);
 int xdp_dispatcher_detach(const struct guard *g, const struct xdp_state *state, struct why *why);
 
-int xdp_single_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_single_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		      struct why *why);
-int xdp_single_replace(const struct guard *g, struct host_bpf *skel, const struct xdp_state *state,
+int xdp_single_replace(const struct guard *g, struct bpf_object *obj, const struct xdp_state *state,
 		       struct why *why);
 int xdp_single_detach(const struct guard *g, const struct xdp_state *state, struct why *why);
 
-int xdp_link_attach(const struct guard *g, struct host_bpf *skel, enum sw_xdp_mode mode,
+int xdp_link_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		    struct why *why);
-int xdp_link_replace(const struct guard *g, struct host_bpf *skel, const struct xdp_state *state,
+int xdp_link_replace(const struct guard *g, struct bpf_object *obj, const struct xdp_state *state,
 		     struct why *why);
 int xdp_link_detach(const struct guard *g, struct why *why);
 

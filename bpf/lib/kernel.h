@@ -22,6 +22,14 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct hlist_nulls_node {
 	struct hlist_nulls_node *next, **pprev;
 };
@@ -76,6 +84,7 @@ struct inet_timewait_death_row {
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
 	int sysctl_tcp_rmem[3];
+	int sysctl_tcp_adv_win_scale;
 	__u8 sysctl_tcp_ecn;
 	__u8 sysctl_ip_default_ttl;
 	__u8 sysctl_tcp_sack;
@@ -89,6 +98,7 @@ struct netns_ipv4 {
 /* net/net_namespace.h */
 struct net {
 	struct list_head dev_base_head;
+	struct hlist_head *dev_index_head;
 	struct netns_ipv4 ipv4;
 };
 
@@ -99,20 +109,13 @@ typedef struct {
 /* linux/netdevice.h */
 struct net_device {
 	unsigned int mtu;
+	int ifindex;
 	struct list_head dev_list;
+	struct hlist_node index_hlist;
 	struct in_device *ip_ptr;
 	struct inet6_dev *ip6_ptr;
 	const unsigned char *dev_addr;
 	void *rx_handler;
-};
-
-/* net/xdp.h */
-struct xdp_rxq_info {
-	struct net_device *dev;
-};
-
-struct xdp_buff {
-	struct xdp_rxq_info *rxq;
 };
 
 /* net/sock.h */
@@ -139,7 +142,7 @@ struct sock {
 
 /* linux/ipv6.h */
 struct ipv6_pinfo {
-	__s16 hop_limit;
+	__s16 hop_limit; /* a bit field until Linux 6.7 */
 	__u8 tclass;
 };
 
@@ -166,7 +169,7 @@ struct tcp_ao_info;
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 window_clamp;
-	__u8 scaling_ratio;
+	__u8 scaling_ratio; /* Linux 6.6 */
 	bool is_mptcp;
 	struct tcp_options_received rx_opt;
 	struct tcp_md5sig_info *md5sig_info;
@@ -202,8 +205,6 @@ struct bpf_tcp_req_attrs {
 /* Linux 6.9: net/core/filter.c. 0, or a negative errno if the listener cannot take it. */
 extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk,
 				   struct bpf_tcp_req_attrs *attrs, int attrs__sz) __ksym;
-/* Linux 6.2: kernel/bpf/helpers.c. */
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 
 /* linux/tcp_states.h */
 enum { SW_TCP_LISTEN = 10 };

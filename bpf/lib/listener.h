@@ -13,6 +13,9 @@
 #define SW_LISTENER_FRESH_NS 250000000ULL
 #define SW_FULL_FRESH_NS     4000000ULL /* a full accept queue may drain at once */
 
+#define SW_DEV_BUCKETS	 256 /* NETDEV_HASHENTRIES */
+#define SW_DEV_CHAIN_MAX 32  /* interfaces of a bucket: 8,000 in the namespace */
+
 #define SW_SOCK_RCVBUF_LOCK 2
 #define SW_TSTAMP_BYTES	    12 /* of each segment, with padding */
 
@@ -28,6 +31,25 @@ static __always_inline __u16 sw_mss_of_mtu(__u32 mtu, __u16 user_mss, int v6)
 	if (mss > 65535 - headers)
 		mss = 65535 - headers;
 	return user_mss && user_mss < mss ? user_mss : mss;
+}
+
+/* dev_get_by_index_rcu(): the interface of that index, or NULL. */
+static __always_inline struct net_device *sw_dev_find(struct net *net, __u32 ifindex)
+{
+	struct hlist_head *head = BPF_CORE_READ(net, dev_index_head);
+	struct hlist_node *node;
+	int i;
+
+	head += ifindex & (SW_DEV_BUCKETS - 1);
+	node = BPF_CORE_READ(head, first);
+	for (i = 0; node && i < SW_DEV_CHAIN_MAX; i++) {
+		struct net_device *dev = (void *)node - bpf_core_field_offset(struct net_device, index_hlist);
+
+		if (BPF_CORE_READ(dev, ifindex) == (int)ifindex)
+			return dev;
+		node = BPF_CORE_READ(node, next);
+	}
+	return NULL;
 }
 
 static __always_inline __u32 sw_dev_mtu(struct net_device *dev, int v6)
@@ -76,7 +98,11 @@ static __always_inline void sw_listener_buffers(struct sw_listener *l, const str
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 	__u32 rmem = (__u32)BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
 
-	l->full_space = sw_full_space((__u32)sk->sk_rcvbuf, tp->scaling_ratio);
+	if (bpf_core_field_exists(tp->scaling_ratio))
+		l->full_space = sw_full_space((__u32)sk->sk_rcvbuf, tp->scaling_ratio);
+	else
+		l->full_space = sw_full_space_before_6_6(
+			(__u32)sk->sk_rcvbuf, BPF_CORE_READ(net, ipv4.sysctl_tcp_adv_win_scale));
 	l->clamp = tp->window_clamp;
 	l->rmem_max = rmem > cfg->rmem_max ? rmem : cfg->rmem_max;
 	l->user_mss = tp->rx_opt.user_mss;
@@ -107,20 +133,23 @@ static __always_inline bool sw_address_is_loopback(const struct sw_tuple *t)
 	return t->family_v6 ? t->daddr_hi == 0 : (t->daddr_lo & 0xff) == 127;
 }
 
+/* What a mode asks of a listener beside: with every reading, after all else. */
+static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
+					     const struct sw_tuple *t);
+
 /* Fills all but the key of *l from a listening socket. */
 static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_listener *l,
-					     const struct tcp_sock *tp, const struct sw_config *cfg,
-					     const struct sw_tuple *t)
+					     struct bpf_sock *lsk, const struct tcp_sock *tp,
+					     const struct sw_config *cfg, const struct sw_tuple *t)
 {
 	const struct inet_sock *inet = &tp->inet_conn.icsk_inet;
 	const struct sock *sk = &inet->sk;
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	struct xdp_buff *xdp = bpf_cast_to_kern_ctx(ctx);
-	struct net_device *dev = xdp->rxq->dev;
-	__s16 hops;
+	struct net_device *dev = sw_dev_find(net, ctx->ingress_ifindex);
+	int hops;
 
 	/* What the hand-over needs: without net.ipv4.tcp_syncookies it is refused. */
-	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) || tp->is_mptcp)
+	if (!dev || !BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) || tp->is_mptcp)
 		return;
 	if (sw_address_is_loopback(t) ||
 	    sw_address_find((__u64)net, t->daddr_hi, t->daddr_lo, t->family_v6) != SW_ADDRESS_OWN)
@@ -145,9 +174,11 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 
 	sw_listener_mac(l, dev);
 	if (t->family_v6) {
-		hops = BPF_CORE_READ(inet, pinet6, hop_limit);
+		struct ipv6_pinfo *np = BPF_CORE_READ(inet, pinet6);
+
+		hops = (__s16)BPF_CORE_READ_BITFIELD_PROBED(np, hop_limit);
 		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(dev, ip6_ptr, cnf.hop_limit);
-		l->tos = BPF_CORE_READ(inet, pinet6, tclass);
+		l->tos = BPF_CORE_READ(np, tclass);
 	} else {
 		hops = inet->uc_ttl;
 		l->ttl = hops >= 0 ? hops : BPF_CORE_READ(net, ipv4.sysctl_ip_default_ttl);
@@ -156,6 +187,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	sw_listener_buffers(l, tp, net, cfg);
 	l->mss = sw_mss_of_mtu(sw_dev_mtu(dev, t->family_v6), l->user_mss, t->family_v6);
 	sw_listener_windows(l, 0);
+	sw_mode_listener(l, lsk, net, t);
 }
 
 /* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
@@ -192,7 +224,7 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 	if (sk->state == SW_TCP_LISTEN) {
 		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 		if (tp)
-			sw_listener_fill(ctx, l, tp, cfg, t);
+			sw_listener_fill(ctx, l, sk, tp, cfg, t);
 	}
 	bpf_sk_release(sk);
 	return 0;
