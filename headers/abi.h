@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 1
+#define SW_ABI 2
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,
@@ -32,11 +32,21 @@ enum sw_event {
 	SW_EVENT_COUNT
 };
 
-/* map `counters`, per CPU, one entry. Written by XDP and tc, read by everybody. */
+/*
+ * map `counters`, per CPU. Written by XDP and tc, read by everybody. Entry 0: frames that
+ * reached no service, and what is not a service's. Entry SW_COUNTERS_SERVICE + s: frames
+ * of the service in slot s. These add up to all frames. Beside them, in entry
+ * SW_COUNTERS_WOULD + s: the verdicts its frames would have got while it only monitors.
+ */
 struct sw_counters {
 	__u64 verdict[SW_REASON_COUNT]; /* frames */
 	__u64 event[SW_EVENT_COUNT];
 };
+
+#define SW_SERVICES	    64
+#define SW_COUNTERS_SERVICE 1
+#define SW_COUNTERS_WOULD   (SW_COUNTERS_SERVICE + SW_SERVICES)
+#define SW_COUNTERS	    (SW_COUNTERS_WOULD + SW_SERVICES)
 
 #define SW_PORT_WORDS (65536 / 64)
 
@@ -49,16 +59,11 @@ struct sw_config {
 	__u32 rmem_max;	       /* bytes, net.core.rmem_max: no symbol BPF could read it from */
 	__u64 epoch_offset_ns; /* added to CLOCK_MONOTONIC it makes the clock epochs are counted on */
 	__u32 routes;	       /* 1: map `routes` is to be asked */
-	__u32 pad;
+	__u32 policy;	       /* entry of map `services` that counts: 0 or 1 */
 	__u64 port[SW_PORT_WORDS]; /* bit p: port p is guarded if something listens there */
 };
 
-/*
- * map `services`: what is guarded, and how. Of several that match a listener the first
- * counts. Written by the loader; read by XDP when it reads a listener.
- */
-#define SW_SERVICES 64
-
+/* Of a service, within map `services`. */
 enum sw_mode {
 	SW_MODE_OFF = 0, /* nothing is looked at */
 	SW_MODE_MONITOR, /* counts what would be done, touches nothing */
@@ -81,6 +86,116 @@ struct sw_service {
 	__u32 synack_limit;	/* SYN-ACKs a second to one source prefix (/24, /64); 0: none */
 	__u32 handshake_limit;	/* valid ACKs a second from one source address; 0: none */
 	char name[32];		/* ends with \0; unique */
+};
+
+/*
+ * map `services`, two entries: what is guarded, and how. sw_config.policy says which one
+ * counts; the loader writes the other one and switches. A service keeps its slot for as
+ * long as its name is there, so counters and state stay its own across changes. Read by
+ * XDP when it reads a listener, and on frames of services that are not simply `always`.
+ */
+struct sw_policy {
+	__u64 lists;   /* bit s: map `lists` has a trie for slot s */
+	__u64 watched; /* bit s: slot s is in mode auto */
+	__u64 off_since_ns[SW_SERVICES]; /* CLOCK_MONOTONIC; mode off: cookies of before are good for their lifetime */
+	__u32 count;
+	__u32 pad;
+	__u8 order[SW_SERVICES]; /* slots; of those that match a listener the first counts */
+	struct sw_service service[SW_SERVICES]; /* by slot */
+};
+
+enum sw_armed_by {
+	SW_ARMED_BY_SYN_RATE = 1,
+	SW_ARMED_BY_HALF_OPEN,
+};
+
+/*
+ * map `service_state`, by slot: how a service in mode auto stands. Written by XDP and the
+ * timer; the loader clears it when a slot gets another service or leaves mode auto.
+ * Words "of a window" are | 63 number of the window 32 | 31 value 0 | (headers/rate.h).
+ */
+struct sw_service_state {
+	__u32 armed;	/* 1: SYNs are answered with cookies */
+	__u32 armed_by; /* enum sw_armed_by, of the last time */
+	__u64 since_ns; /* CLOCK_MONOTONIC: armed or disarmed since; 0: never was armed */
+	__u64 arms;	/* times armed */
+	__u64 calm_since_ns; /* timer: below all ends since then; 0: is not */
+	__u64 pad[4];
+	/* A cache line of its own: each SYN of a flood may write here. */
+	__u64 syns_now, syns_before; /* of a window: SYNs of all CPUs */
+	__u64 half_open_now, half_open_before; /* of a window: most SYN_RECV sockets of a listener */
+	__u64 syns, valid; /* SYNs and valid ACKs, totals */
+	__u64 unanswered;  /* timer: SYNs a second less valid ACKs, smoothed, 1/256ths */
+	__u32 syns_then, valid_then; /* timer: totals at its last look */
+};
+_Static_assert(sizeof(struct sw_service_state) == 128, "two cache lines");
+
+/*
+ * map `lists`, by slot: a trie of the prefixes a service allows or denies, made and
+ * replaced whole by the loader. The longest prefix that holds the source counts.
+ */
+struct sw_list_key {
+	__u32 prefix_length; /* of addr; an IPv4 prefix is 96 longer */
+	__u8 addr[16];	     /* network order; IPv4 as ::ffff:a.b.c.d */
+};
+
+enum sw_listed {
+	SW_LISTED_ALLOW = 1, /* its SYNs go to the kernel */
+	SW_LISTED_DENY,	     /* its SYNs are dropped */
+};
+
+/*
+ * map `buckets`, direct-mapped: what one source prefix (SYN-ACKs) or one source address
+ * (handshakes) of one service has used up (headers/bucket.h). Full, or two sources in one
+ * place: the later one overwrites, the earlier one starts anew. Fails open: a source is
+ * never refused because of another, and who wants to wash a limit away needs some
+ * SW_BUCKETS forged sources for each time.
+ */
+#define SW_BUCKETS (1U << 16) /* 512 KiB */
+
+/*
+ * map `rtt`, per CPU, by slot: time from a SYN-ACK to the ACK that brings its cookie, of one
+ * in SW_RTT_SAMPLE handshakes: TSval has 256 ms steps under its option bits, far too
+ * coarse, so XDP remembers when it answered some tuples (map `asked`, direct-mapped; the
+ * later one overwrites).
+ */
+#define SW_RTT_BUCKETS 28 /* bucket b: below 2^(b+1) microseconds; the last one: all above as well */
+#define SW_RTT_SAMPLE  64
+#define SW_ASKED_SLOTS (1U << 13) /* 64 KiB: half a second of a million SYNs a second */
+
+struct sw_rtt {
+	__u64 bucket[SW_RTT_BUCKETS]; /* handshakes */
+	__u64 sum_us;
+};
+
+/* ring buffer `events`: struct sw_notice, written by XDP, tc and the timer; one reader at a time. */
+#define SW_NOTICE_BYTES	  (1U << 16)
+#define SW_NOTICE_VERSION 1
+#define SW_NOTICES_A_S	  10 /* of each kind; what is more is only counted */
+
+enum sw_notice_kind {
+#define SW_NOTICE(name, origin, text, first, second, third) SW_NOTICE_##name,
+#include "notice.def"
+#undef SW_NOTICE
+	SW_NOTICE_KINDS
+};
+
+struct sw_notice {
+	__u16 size;   /* bytes, of all: a newer writer's may be longer */
+	__u8 version; /* SW_NOTICE_VERSION */
+	__u8 kind;    /* enum sw_notice_kind */
+	__u32 unsent; /* of this kind, left out since the last one: over SW_NOTICES_A_S, or the ring was full */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 detail;  /* ARMED: enum sw_armed_by */
+	__u32 pad;
+	__u64 figure[3]; /* what notice.def says */
+	char service[32]; /* its name; "": none */
+};
+
+/* map `notice_gates`, by kind: | 63 second 32 | 31 notices of that second 0 |, and those left out. */
+struct sw_notice_gate {
+	__u64 window;
+	__u64 unsent;
 };
 
 /* map `secrets`, one entry, never pinned. Written by the loader, read by XDP. */
@@ -114,6 +229,9 @@ enum sw_listener_state {
 #define SW_WF_RCVBUF_LOCKED  0x01
 #define SW_WF_SIGNED_WINDOWS 0x02
 
+#define SW_LS_SLOT (SW_SERVICES - 1)
+#define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */
+
 struct sw_listener {
 	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */
 	__u64 fresh_until_ns;	  /* CLOCK_MONOTONIC */
@@ -130,7 +248,7 @@ struct sw_listener {
 	__u8 window_flags;	  /* SW_WF_* */
 	__u8 ttl;
 	__u8 tos;
-	__u8 pad;
+	__u8 service;		  /* slot, and SW_LS_ASK */
 };
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
 

@@ -18,6 +18,8 @@ static const enum sw_reason syn_verdicts[] = {
 	SW_SYN_KNOWN,       SW_SYN_TO_KERNEL,     SW_SYNACK_SENT,
 	SW_HEADER_INVALID,  SW_CHECKSUM_INVALID,  SW_SYN_FRAGMENT,
 	SW_ADDRESS_INVALID, SW_ACCEPT_QUEUE_FULL, SW_SYN_OVER_BUDGET,
+	SW_SYN_IDLE,        SW_SYN_ALLOWED,       SW_SYN_MONITORED,
+	SW_SYN_DENIED,      SW_SYNACK_LIMIT,
 };
 
 static __u64 sum_syns(const struct sw_counters *c)
@@ -75,7 +77,7 @@ static int check_shape(int fd, struct why *why)
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &length))
 		return why_is(why, -errno, "cannot ask about its counters: %s", strerror(errno));
-	if (info.value_size != sizeof(struct sw_counters))
+	if (info.value_size != sizeof(struct sw_counters) || info.max_entries != SW_COUNTERS)
 		return why_is(why, -EPROTO,
 			      "guarded by another version of synward; attach again with this one");
 	return 0;
@@ -111,22 +113,43 @@ static void add(struct sw_counters *sum, const struct sw_counters *cpu)
 		sum->event[i] += cpu->event[i];
 }
 
-int counters_read(int fd, struct sw_counters *ret)
+/* Adds up a per-CPU entry over all CPUs, onto *sum. */
+static int add_entry(int fd, __u32 entry, struct sw_counters *sum)
 {
 	int cpus = libbpf_num_possible_cpus(), i, err = 0;
-	struct sw_counters sum = {}, *each;
-	__u32 zero = 0;
+	struct sw_counters *each;
 
 	if (cpus < 1)
 		return cpus ?: -EINVAL;
 	each = calloc(cpus, sizeof(*each));
 	if (!each)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(fd, &zero, each))
+	if (bpf_map_lookup_elem(fd, &entry, each))
 		err = -errno;
 	for (i = 0; !err && i < cpus; i++)
-		add(&sum, &each[i]);
+		add(sum, &each[i]);
 	free(each);
+	return err;
+}
+
+int counters_read_entry(int fd, __u32 entry, struct sw_counters *ret)
+{
+	struct sw_counters sum = {};
+	int err = add_entry(fd, entry, &sum);
+
+	if (!err)
+		*ret = sum;
+	return err;
+}
+
+int counters_read(int fd, struct sw_counters *ret)
+{
+	struct sw_counters sum = {};
+	__u32 entry;
+	int err = 0;
+
+	for (entry = 0; !err && entry < SW_COUNTERS_WOULD; entry++)
+		err = add_entry(fd, entry, &sum);
 	if (!err)
 		*ret = sum;
 	return err;

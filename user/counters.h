@@ -11,6 +11,9 @@ int counters_open(const struct guard *g, struct why *why);
 
 int counters_read(int fd, struct sw_counters *ret);
 
+/* One entry of the map: SW_COUNTERS_SERVICE + slot, SW_COUNTERS_WOULD + slot. */
+int counters_read_entry(int fd, __u32 entry, struct sw_counters *ret);
+
 /* What a column adds up to. */
 __u64 counters_sum(const struct sw_counters *c, enum names_column_id column);
 

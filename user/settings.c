@@ -30,6 +30,7 @@ static int write_over(int config_fd, int routes_fd, const struct ports *ports,
 	if (routes < 0 && routes != -E2BIG)
 		return routes;
 	config->routes = routes != 0;
+	config->policy = old->policy; /* services_apply()'s */
 	memcpy(config->port, ports->word, sizeof(config->port));
 	config->generation = old->generation;
 	if (!memcmp(config, old, sizeof(*config)))

@@ -8,7 +8,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SW_COUNTERS);
 	__type(key, __u32);
 	__type(value, struct sw_counters);
 } counters SEC(".maps");

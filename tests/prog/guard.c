@@ -321,15 +321,17 @@ static void read_counters(struct sw_counters *ret_sum)
 {
 	int cpus = libbpf_num_possible_cpus();
 	struct sw_counters each[cpus];
-	__u32 zero = 0;
+	__u32 entry;
 
 	memset(ret_sum, 0, sizeof(*ret_sum));
-	cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(skel->maps.counters), &zero, each), 0);
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		for (int i = 0; i < SW_REASON_COUNT; i++)
-			ret_sum->verdict[i] += each[cpu].verdict[i];
-		for (int i = 0; i < SW_EVENT_COUNT; i++)
-			ret_sum->event[i] += each[cpu].event[i];
+	for (entry = 0; entry < SW_COUNTERS_WOULD; entry++) {
+		cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(skel->maps.counters), &entry, each), 0);
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			for (int i = 0; i < SW_REASON_COUNT; i++)
+				ret_sum->verdict[i] += each[cpu].verdict[i];
+			for (int i = 0; i < SW_EVENT_COUNT; i++)
+				ret_sum->event[i] += each[cpu].event[i];
+		}
 	}
 }
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The services of a guard: written into its maps, and read back. */
+#ifndef SYNWARD_SERVICES_H
+#define SYNWARD_SERVICES_H
+
+#include "guard.h"
+#include "host.h"
+#include "lists.h"
+
+struct services {
+	struct sw_service service[SW_SERVICES]; /* of those that match a listener the first counts */
+	int list_fd[SW_SERVICES];		/* of lists_load(), stays the caller's; below 0: none */
+	int count;
+};
+
+/* One service, "all": guards whatever listens, with the thresholds of docs/modes.md. */
+void services_default(struct services *ret, enum sw_mode mode);
+
+/* -EINVAL and why if a service makes no sense: thresholds the wrong way round, a name twice ... */
+int services_check(const struct services *s, struct why *why);
+
+/*
+ * Makes *s what counts, in one step for every packet; on failure what counted before goes on.
+ * Needs no privileges beyond the descriptors of maps `config`, `services`, `service_state`,
+ * `lists` and `counters`. Services that keep their name keep their counters and their state.
+ */
+int services_apply(const struct host_maps *maps, const struct services *s, struct why *why);
+
+/* A service as it stands. */
+struct service_view {
+	struct sw_service service;
+	struct sw_service_state state;
+	__u32 slot;  /* of counters, rtt */
+	bool listed; /* an allow or deny list is in force */
+};
+
+/* In the order they count. Returns how many, or a negative errno. */
+int services_read(const struct host_maps *maps, struct service_view ret[SW_SERVICES]);
+
+/* The same through the pins, as root; opens what services_read() and its like want. */
+int services_open(const struct guard *g, struct host_maps *ret, struct why *why);
+
+/* Of map `rtt`: one service's, all CPUs. */
+int services_rtt(const struct host_maps *maps, __u32 slot, struct sw_rtt *ret);
+
+const char *services_mode_name(enum sw_mode mode);
+const char *services_armed_by_name(enum sw_armed_by reason);
+
+#endif
