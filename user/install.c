@@ -188,6 +188,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 undo:
 	let_go(plan);
 	tc_detach(g, &ignored);
+	syncookies_leave(g);
 	pins_drop_all(g);
 close:
 	host_close(&host);
