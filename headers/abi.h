@@ -216,6 +216,7 @@ enum sw_listener_state {
 	SW_LISTENER_NONE = 0, /* nothing to guard: pass */
 	SW_LISTENER_OPEN,     /* answer */
 	SW_LISTENER_FULL,     /* accept queue full: drop SYNs */
+	SW_LISTENER_UNSEEN,   /* proxy mode: to be guarded, but no SYN-ACK of it was seen yet: pass */
 };
 
 #define SW_LF_SACK   0x01 /* net.ipv4.tcp_sack */
@@ -228,6 +229,7 @@ enum sw_listener_state {
 
 #define SW_WF_RCVBUF_LOCKED  0x01
 #define SW_WF_SIGNED_WINDOWS 0x02
+#define SW_WF_LEARNING	     0x04 /* proxy mode: not all of the server's options are known */
 
 #define SW_LS_SLOT (SW_SERVICES - 1)
 #define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */
@@ -313,6 +315,53 @@ struct sw_walk {
 	__u64 own[SW_OWN_WORDS]; /* filter of this namespace's unicast and broadcast addresses */
 };
 
+/*
+ * Proxy mode. map `proxy`, one entry: what is fixed for all of it. Written by the loader,
+ * read by XDP and tc.
+ */
+struct sw_proxy {
+	__u32 targets;	  /* 1: map `targets` says which addresses are guarded; 0: our own */
+	__u32 ports_auto; /* 1: a service is guarded once a SYN-ACK of it was seen */
+	__u32 draining;	  /* 1: new connections pass, flows go on */
+	__u32 generic;	  /* 1: frames put into ingress pass XDP again */
+};
+
+/* map `targets`, a longest-prefix match without value: struct sw_route_key as key. Written by the loader. */
+#define SW_TARGETS_MAX 1024
+
+/*
+ * map `servers`, an LRU hash: what is known of the service at (address, port), from its
+ * SYN-ACKs. Written by tc egress; by XDP where it lets a SYN through to learn more.
+ */
+#define SW_SERVERS_MAX 4096
+
+struct sw_server_key {
+	__u64 addr_hi, addr_lo; /* as in struct sw_tuple */
+	__u32 port;		/* host order */
+	__u32 family_v6;
+};
+
+struct sw_server {
+	__u64 seen_ns;	/* its last SYN-ACK, CLOCK_MONOTONIC to the tick; 0: none yet */
+	__u64 asked_ns; /* when a SYN was let through last to learn from its answer */
+	__u64 asked_hash; /* sw_tuple_hash() of that SYN */
+	__u16 mss;	/* bytes */
+	__u8 asked;	/* SW_LF_SACK, _TSTAMP, _WSCALE, _ECN: offered by that SYN */
+	__u8 known;	/* of the same: it is known whether the server has it */
+	__u8 has;	/* of the same */
+	__u8 wscale;	/* if SW_LF_WSCALE */
+	__u8 ttl;	/* on this wire */
+	__u8 pad;
+};
+
+/*
+ * map `direct`, an LRU hash from sw_tuple_hash() to the time a server's frame proved the
+ * connection last (CLOCK_MONOTONIC, ns): connections to guarded services that are not
+ * translated, from before attach or handed to the server with their SYN. Written by tc
+ * egress. Full: what is forgotten is proved again by the server's next frame.
+ */
+#define SW_DIRECT_MAX (1U << 16)
+
 /* map `info`, one entry: what is attached here, for status. Written by the loader. */
 struct sw_info {
 	__u32 abi;
@@ -336,6 +385,7 @@ enum sw_tc_kind { SW_TC_NONE, SW_TC_TCX, SW_TC_CLSACT };
 enum sw_path {
 	SW_PATH_HOST = 1, /* our cookie, and tc ingress gives the ACK to the listener */
 	SW_PATH_COMPAT,	  /* the kernel's own cookie, and the ACK goes up the stack */
+	SW_PATH_PROXY,	  /* our cookie, and the ACK goes up the stack as a SYN */
 	SW_PATHS
 };
 

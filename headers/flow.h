@@ -36,46 +36,47 @@
 
 enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 
-#define SW_FLOW_FIN	  0x01 /* this end has sent its FIN */
+#define SW_FLOW_FIN 0x01       /* this end has sent its FIN */
 #define SW_FLOW_FIN_ACKED 0x02 /* this end has acknowledged the other's FIN */
-#define SW_FLOW_RST	  0x04 /* this end has reset the connection */
+#define SW_FLOW_RST 0x04       /* this end has reset the connection */
 
-/* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP, [SW_SERVER] by tc. */
+/* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP,
+ * [SW_SERVER] by tc. */
 struct sw_flow_side {
-	__u64 packets;	/* segments; GSO frames of tc egress count once */
-	__u64 bytes;	/* TCP payload */
-	__u32 acked;	/* the acknowledgement it sent last */
-	__u32 fin_end;	/* number behind its FIN, if SW_FLOW_FIN */
-	__u16 window;	/* as it stood in its last segment, not scaled */
-	__u8 bits;	/* SW_FLOW_* */
+	__u64 packets; /* segments; GSO frames of tc egress count once */
+	__u64 bytes;   /* TCP payload */
+	__u32 acked;   /* the acknowledgement it sent last */
+	__u32 fin_end; /* number behind its FIN, if SW_FLOW_FIN */
+	__u16 window;  /* as it stood in its last segment, not scaled */
+	__u8 bits;     /* SW_FLOW_* */
 	__u8 pad[5];
 };
 
 /* Agreed with the client, or not (headers/tcpopts.h); and what the server then has. */
-#define SW_FF_SACK	  0x01
-#define SW_FF_TSTAMP	  0x02
-#define SW_FF_ECN	  0x04
+#define SW_FF_SACK 0x01
+#define SW_FF_TSTAMP 0x02
+#define SW_FF_ECN 0x04
 #define SW_FF_SERVER_SACK 0x10
 #define SW_FF_SERVER_TSTAMP 0x20
-#define SW_FF_SERVER_ECN  0x40
-#define SW_FF_ANSWERED	  0x80 /* the server's SYN-ACK was seen: the differences are known */
+#define SW_FF_SERVER_ECN 0x40
+#define SW_FF_ANSWERED 0x80 /* the server's SYN-ACK was seen: the differences are known */
 
 struct sw_flow {
 	__u64 opened_ns; /* CLOCK_MONOTONIC, to the tick */
-	__u64 seen_ns;	 /* the last segment of either side */
+	__u64 seen_ns;   /* the last segment of either side */
 	struct sw_flow_side side[2];
 	__u32 client_isn;
-	__u32 cookie;	 /* ISN that the client takes for the server's */
-	__u32 seq_delta; /* cookie less the server's ISN: added to what the server counts */
-	__u32 ts_told;	 /* TSval of our SYN-ACK */
-	__u32 ts_delta;	 /* ts_told less the server's TSval: added to what the server stamps */
-	__u32 syn_ms;	 /* when the SYN went to the server last, sw_clock_ms() */
-	__u16 mss;	 /* the client's, bytes */
+	__u32 cookie;       /* ISN that the client takes for the server's */
+	__u32 seq_delta;    /* cookie less the server's ISN: added to what the server counts */
+	__u32 ts_told;      /* TSval of our SYN-ACK */
+	__u32 ts_delta;     /* ts_told less the server's TSval: added to what the server stamps */
+	__u32 syn_ms;       /* when the SYN went to the server last, sw_clock_ms() */
+	__u16 mss;          /* the client's, bytes */
 	__u8 client_wscale; /* 0 to 14, or SW_WSCALE_NONE: agreed with the client */
 	__u8 told_wscale;   /* the server's, as the client was told; 0 if none */
 	__u8 server_wscale; /* the server's own, or SW_WSCALE_NONE */
-	__u8 flags;	 /* SW_FF_* */
-	__u8 syns;	 /* SYNs sent to the server */
+	__u8 flags;         /* SW_FF_* */
+	__u8 syns;          /* SYNs sent to the server */
 	__u8 pad;
 };
 _Static_assert(sizeof(struct sw_flow) == 112, "map value: no hidden padding");
@@ -149,7 +150,7 @@ static __always_inline int sw_flow_live(const struct sw_flow *f)
 /* One segment, in the client's numbers. */
 struct sw_flow_event {
 	__u32 seq, ack;
-	__u32 bytes; /* payload */
+	__u32 bytes;  /* payload */
 	__u16 window; /* raw */
 	__u8 fin, rst, has_ack;
 };
@@ -182,7 +183,8 @@ static __always_inline void sw_flow_note(struct sw_flow *f, enum sw_flow_end end
 		if (other->bits & SW_FLOW_FIN && (__s32)(e->ack - other->fin_end) >= 0)
 			mine->bits |= SW_FLOW_FIN_ACKED;
 	}
-	if (e->fin && !(mine->bits & SW_FLOW_FIN) && e->seq - other->acked + SW_FLOW_REACH < 2 * SW_FLOW_REACH) {
+	if (e->fin && !(mine->bits & SW_FLOW_FIN) &&
+	    e->seq - other->acked + SW_FLOW_REACH < 2 * SW_FLOW_REACH) {
 		mine->fin_end = e->seq + e->bytes + 1;
 		mine->bits |= SW_FLOW_FIN;
 	}

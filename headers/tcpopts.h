@@ -118,6 +118,7 @@ struct sw_optwords {
 };
 
 #define SW_OPTWORD(a, b, c, d) ((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+#define SW_OPTWORD_NOPS	       0x01010101 /* the same in either byte order */
 #define SW_OPTWORD_SACK_TS     SW_OPTWORD(SW_TCPOPT_SACK_PERM, 2, SW_TCPOPT_TSTAMP, 10)
 #define SW_OPTWORD_NOPS_TS     SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_TSTAMP, 10)
 #define SW_OPTWORD_NOPS_SACK   SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_SACK_PERM, 2)

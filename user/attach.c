@@ -14,7 +14,7 @@ struct attach {
 	struct setup setup;
 };
 
-enum { OPT_PATH = 256, OPT_SYNCOOKIES }; /* without a letter */
+enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS }; /* without a letter */
 
 static const struct argp_option options[] = {
 	{"ports", 'p', "LIST|auto", 0,
@@ -26,7 +26,14 @@ static const struct argp_option options[] = {
 	 "link: alone (default: libxdp)",
 	 0},
 	{"path", OPT_PATH, "PATH", 0,
-	 "auto, host or compat: how a connection gets its socket (auto: the best this kernel can)",
+	 "auto, host, compat or proxy: how a connection gets its socket (auto: host or compat, the "
+	 "best this kernel can)",
+	 0},
+	{"to", OPT_TO, "PREFIX,...", 0,
+	 "On the proxy path: the servers to shield (default: the addresses of this machine)", 0},
+	{"flows", OPT_FLOWS, "N", 0,
+	 "On the proxy path: how many connections can be translated at once, as 65536, 64k or 1M "
+	 "(default: 1M, 220 MB)",
 	 0},
 	{"syncookies", OPT_SYNCOOKIES, "set|refuse", 0,
 	 "On the compat path: set net.ipv4.tcp_syncookies to 2 and put it back on detach, or "
@@ -43,8 +50,11 @@ static const struct word modes[] = {
 	{"auto", SETUP_MODE_AUTO}, {"native", SW_XDP_NATIVE}, {"generic", SW_XDP_GENERIC}, {}};
 static const struct word kinds[] = {{"libxdp", SW_ATTACH_LIBXDP}, {"link", SW_ATTACH_LINK}, {}};
 
-static const struct word paths[] = {
-	{"auto", PATH_AUTO}, {"host", SW_PATH_HOST}, {"compat", SW_PATH_COMPAT}, {}};
+static const struct word paths[] = {{"auto", PATH_AUTO},
+				    {"host", SW_PATH_HOST},
+				    {"compat", SW_PATH_COMPAT},
+				    {"proxy", SW_PATH_PROXY},
+				    {}};
 static const struct word syncookies[] = {{"set", false}, {"refuse", true}, {}};
 
 static int find_word(struct argp_state *state, const struct word *words, const char *arg,
@@ -84,6 +94,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SYNCOOKIES:
 		a->setup.keep_syncookies = find_word(state, syncookies, arg, "policy");
 		return 0;
+	case OPT_TO:
+		if (targets_add(&a->setup.targets, arg))
+			argp_error(state, "no list of addresses or prefixes, %d at most: '%s'",
+				   SW_TARGETS_MAX, arg);
+		return 0;
+	case OPT_FLOWS:
+		if (targets_flows(&a->setup.targets, arg))
+			argp_error(state, "no number of flows, 1k to 64M: '%s'", arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (a->ifname)
 			argp_error(state, "one interface at a time");
@@ -91,6 +110,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which interface?");
+		return 0;
+	case ARGP_KEY_END:
+		if (a->setup.path != SW_PATH_PROXY &&
+		    (a->setup.targets.count || a->setup.targets.flows))
+			argp_error(state, "--to and --flows are for --path proxy");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -127,10 +151,11 @@ static void report(struct attach *a, const struct guard *g, const struct sw_info
 	struct why ignored;
 
 	xdp_look(g, &xdp, &ignored);
-	say_done(a->cli, facts(g, info, &xdp, result), "synward: %s: %s (%s path, %s XDP, %s%s%s%s)",
-		 g->ifname, result, path_name(info->path), xdp_mode_name(info->xdp_mode), xdp_kind_name(info->attach_kind),
-		 xdp.dispatcher ? " dispatcher" : "", info->tc_kind ? ", " : "",
-		 info->tc_kind ? tc_kind_name(info->tc_kind) : "");
+	say_done(a->cli, facts(g, info, &xdp, result),
+		 "synward: %s: %s (%s path, %s XDP, %s%s%s%s)", g->ifname, result,
+		 path_name(info->path), xdp_mode_name(info->xdp_mode),
+		 xdp_kind_name(info->attach_kind), xdp.dispatcher ? " dispatcher" : "",
+		 info->tc_kind ? ", " : "", info->tc_kind ? tc_kind_name(info->tc_kind) : "");
 }
 
 static int attach(struct attach *a, struct why *why)

@@ -161,7 +161,29 @@ static int reuse_maps(struct bpf_object *obj, const struct host_maps *maps)
 	return 0;
 }
 
-int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, struct why *why)
+/* The table that runs keeps its size: another one would be empty. */
+static int size_flows(struct bpf_object *obj, const struct host_maps *maps, __u32 flows,
+		      struct why *why)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, "flows");
+	int fd = map && maps ? host_maps_fd(maps, "flows") : -ENOENT;
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	if (map && fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &length)) {
+		if (flows && flows != info.max_entries)
+			return why_is(
+				why, -EBUSY,
+				"the table of flows has %u entries, which cannot change while "
+				"it runs; detach first",
+				info.max_entries);
+		flows = info.max_entries;
+	}
+	return map && flows ? bpf_map__set_max_entries(map, flows) : 0;
+}
+
+int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,
+	      struct why *why)
 {
 	struct bpf_object *obj = object_open(path);
 	bool reused;
@@ -169,6 +191,11 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 
 	if (!obj)
 		return why_is(why, -errno, "cannot open the BPF programs: %s", strerror(errno));
+	err = size_flows(obj, maps, flows, why);
+	if (err) {
+		bpf_object__close(obj);
+		return err;
+	}
 	object_autoload(obj, OBJECT_XDP, false);
 	reused = can_reuse(obj, maps);
 	err = reused ? reuse_maps(obj, maps) : 0;

@@ -34,8 +34,12 @@ int host_maps_fd(const struct host_maps *maps, const char *name);    /* -ENOENT 
 int host_maps_keep(const struct host *host, struct host_maps *ret); /* of base */
 void host_maps_close(struct host_maps *maps);
 
-/* Loads base. maps, if not NULL and of the same shape, are taken over. */
-int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, struct why *why);
+/*
+ * Loads base. maps, if not NULL and of the same shape, are taken over. flows: entries of
+ * that table, where the path has one; 0: as many as that of maps, or the default.
+ */
+int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,
+	      struct why *why);
 
 /* Opens an object for the XDP program alone, for that mode, over base's maps; not loaded yet. */
 int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct bpf_object **ret);

@@ -22,10 +22,12 @@ static const struct {
 	mode_t mode;
 } pinned[] = {
 	{"walk", 0600}, /* the timer lives as long as this pin */
-	{"config", 0600}, {"listeners", 0600}, {"known", 0600}, {"handed", 0600},
-	{"routes", 0600}, {"counters", 0644},  {"info", 0644},
+	{"config", 0600}, {"listeners", 0600}, {"known", 0600},   {"handed", 0600},
+	{"routes", 0600}, {"counters", 0644},  {"info", 0644},    {"flows", 0600},
+	{"direct", 0600}, {"servers", 0600},   {"targets", 0600}, {"proxy", 0600},
 };
 
+/* Maps of a path alone are passed over on the others. */
 static int pin_maps(const struct guard *g, const struct host *host)
 {
 	int err = pins_make_directory(g), fd;
@@ -33,7 +35,8 @@ static int pin_maps(const struct guard *g, const struct host *host)
 
 	for (i = 0; !err && i < sizeof(pinned) / sizeof(*pinned); i++) {
 		fd = object_map(host->base, pinned[i].name);
-		err = fd < 0 ? fd : pins_put(g, pinned[i].name, fd, pinned[i].mode);
+		if (fd >= 0)
+			err = pins_put(g, pinned[i].name, fd, pinned[i].mode);
 	}
 	return err;
 }
@@ -54,6 +57,18 @@ static int get_entry(const struct host *host, const char *map, void *ret)
 
 static int write_settings(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
+	struct proxy_settings proxy = {
+		.targets = plan->targets,
+		.ports_auto = plan->ports_auto,
+		.generic = plan->mode == SW_XDP_GENERIC,
+	};
+	int err = 0;
+
+	if (plan->path == SW_PATH_PROXY)
+		err = targets_fill(object_map(host->base, "targets"),
+				   object_map(host->base, "proxy"), &proxy);
+	if (err)
+		return err;
 	return settings_write(object_map(host->base, "config"), object_map(host->base, "routes"),
 			      &plan->ports, epoch_offset_ns);
 }
@@ -120,6 +135,12 @@ static void look_again(const struct host *host)
 	host_start(host, &ignored);
 }
 
+/* Hand-over is at ingress, translation for the client at egress. */
+static enum tc_way tc_way_of(enum sw_path path)
+{
+	return path == SW_PATH_PROXY ? TC_EGRESS : TC_INGRESS;
+}
+
 /* Not every path has a program for tc. */
 static int attach_tc(const struct guard *g, const struct host *host, enum sw_tc_kind *ret_kind,
 		     struct why *why)
@@ -127,7 +148,7 @@ static int attach_tc(const struct guard *g, const struct host *host, enum sw_tc_
 	int fd = object_program(host->base, OBJECT_TC);
 
 	if (fd >= 0)
-		return tc_attach(g, fd, ret_kind, why);
+		return tc_attach(g, fd, tc_way_of(host->path), ret_kind, why);
 	*ret_kind = SW_TC_NONE;
 	return 0;
 }
@@ -157,7 +178,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	enum sw_tc_kind tc;
 	int err;
 
-	err = host_load(&host, plan->path, NULL, why);
+	err = host_load(&host, plan->path, NULL, plan->targets->flows, why);
 	if (err)
 		return err;
 	err = fill_maps(&host, plan, why);
@@ -224,14 +245,14 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 	struct why ignored;
 
 	if (tc_fd >= 0)
-		err = tc_replace(g, tc_fd, &tc, &old_tc, why);
+		err = tc_replace(g, tc_fd, tc_way_of(host->path), &tc, &old_tc, why);
 	if (err)
 		return err;
 	err = xdp_replace(g, host, running, plan->kind, why);
 	if (err && old_tc >= 0) {
 		int unused = -1;
 
-		tc_replace(g, old_tc, &tc, &unused, &ignored);
+		tc_replace(g, old_tc, tc_way_of(host->path), &tc, &unused, &ignored);
 		if (unused >= 0)
 			close(unused);
 	}
@@ -277,7 +298,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	err = running_maps(g, running, &maps, why);
 	if (err)
 		return err;
-	err = host_load(&host, plan->path, &maps, why);
+	err = host_load(&host, plan->path, &maps, plan->targets->flows, why);
 	if (err)
 		goto close_maps;
 	err = keep_maps(&host, plan, why);

@@ -5,6 +5,7 @@
 
 #include "guard.h"
 #include "ports.h"
+#include "targets.h"
 #include "xdp.h"
 
 struct plan {
@@ -13,6 +14,7 @@ struct plan {
 	enum sw_xdp_mode mode;
 	enum sw_attach_kind kind;
 	enum sw_path path;
+	const struct targets *targets; /* proxy path */
 	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */
 	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */
 };

@@ -10,10 +10,12 @@
 #include "object.h"
 #include "bpf/compat.skel.h"
 #include "bpf/host.skel.h"
+#include "bpf/proxy.skel.h"
 
 static const void *(*const images[])(size_t *ret_size) = {
 	[SW_PATH_HOST] = host_bpf__elf_bytes,
 	[SW_PATH_COMPAT] = compat_bpf__elf_bytes,
+	[SW_PATH_PROXY] = proxy_bpf__elf_bytes,
 };
 
 /* The coarse clocks move once a tick, so that is their resolution: 1e9 / HZ. */

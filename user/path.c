@@ -10,6 +10,7 @@
 
 #define HOST   (1U << SW_PATH_HOST)
 #define COMPAT (1U << SW_PATH_COMPAT)
+#define PROXY  (1U << SW_PATH_PROXY)
 
 struct feature {
 	const char *name;
@@ -38,14 +39,15 @@ static const struct feature features[] = {
 	{"bpf_sk_assign_tcp_reqsk", "6.9", HOST, is_kfunc, 0},
 	{"bpf_tcp_raw_gen_syncookie_ipv4", "6.0", COMPAT, is_helper,
 	 BPF_FUNC_tcp_raw_gen_syncookie_ipv4},
-	{"bpf_xdp_load_bytes", "5.18", HOST | COMPAT, is_helper, BPF_FUNC_xdp_load_bytes},
-	{"bpf_loop", "5.17", HOST | COMPAT, is_helper, BPF_FUNC_loop},
-	{"bpf_timer_start", "5.15", HOST | COMPAT, is_helper, BPF_FUNC_timer_start},
+	{"bpf_xdp_load_bytes", "5.18", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_xdp_load_bytes},
+	{"bpf_loop", "5.17", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_loop},
+	{"bpf_timer_start", "5.15", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_timer_start},
 	{}};
 
 const char *path_name(enum sw_path path)
 {
-	static const char *const names[] = {[SW_PATH_HOST] = "host", [SW_PATH_COMPAT] = "compat"};
+	static const char *const names[] = {[SW_PATH_HOST] = "host", [SW_PATH_COMPAT] = "compat",
+					     [SW_PATH_PROXY] = "proxy"};
 
 	return path && path < SW_PATHS ? names[path] : "unknown";
 }
@@ -75,7 +77,7 @@ int path_choose(int asked, enum sw_path *ret, struct why *ret_lacks, struct why 
 			*ret = asked;
 		return err;
 	}
-	for (path = SW_PATH_HOST; err && path < SW_PATHS; path++) {
+	for (path = SW_PATH_HOST; err && path <= SW_PATH_COMPAT; path++) {
 		err = path_possible(path, &lacks);
 		if (!err)
 			*ret = path;

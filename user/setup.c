@@ -116,6 +116,7 @@ static int guard_locked(const struct setup *s, const struct guard *g, struct set
 	struct plan plan = {
 		.ports = s->ports,
 		.ports_auto = s->ports_auto,
+		.targets = &s->targets,
 		.keep_syncookies = s->keep_syncookies,
 		.keep = keep,
 	};

@@ -17,6 +17,7 @@ struct setup {
 	int mode;
 	int kind;
 	int path;	      /* an enum sw_path or PATH_AUTO */
+	struct targets targets; /* proxy path */
 	bool keep_syncookies; /* refuse rather than set net.ipv4.tcp_syncookies */
 	void (*warn)(void *arg, const char *text);
 	void *arg;

@@ -12,7 +12,8 @@
 #include "tc.h"
 
 #define TCX_INGRESS 46 /* BPF_TCX_INGRESS, newer than the headers of libbpf 1.1 */
-#define LINK_TCX 11    /* BPF_LINK_TYPE_TCX */
+#define TCX_EGRESS 47
+#define LINK_TCX 11 /* BPF_LINK_TYPE_TCX */
 
 /* Where our filter sits on clsact: found again by it. "SW" in ASCII. */
 #define OUR_PRIORITY 0x5357
@@ -26,9 +27,20 @@ const char *tc_kind_name(enum sw_tc_kind kind)
 	return names[kind];
 }
 
-static int attach_tcx(const struct guard *g, int prog_fd)
+static const char *way_name(enum tc_way way)
 {
-	int fd = bpf_link_create(prog_fd, g->ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL), err;
+	return way == TC_EGRESS ? "egress" : "ingress";
+}
+
+static enum bpf_tc_attach_point point_of(enum tc_way way)
+{
+	return way == TC_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+}
+
+static int attach_tcx(const struct guard *g, int prog_fd, enum tc_way way)
+{
+	enum bpf_attach_type type = way == TC_EGRESS ? TCX_EGRESS : TCX_INGRESS;
+	int fd = bpf_link_create(prog_fd, g->ifindex, type, NULL), err;
 
 	if (fd < 0)
 		return -errno;
@@ -51,19 +63,18 @@ static int make_clsact(const struct guard *g)
 	return mkdir(mark, 0700) && errno != EEXIST ? -errno : 0;
 }
 
-static int put_filter(const struct guard *g, int prog_fd)
+static int put_filter(const struct guard *g, int prog_fd, enum tc_way way)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = point_of(way));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_fd, .handle = OUR_HANDLE,
 		    .priority = OUR_PRIORITY, .flags = BPF_TC_F_REPLACE);
 
 	return bpf_tc_attach(&hook, &opts);
 }
 
-/* The id of the program in our filter, or a negative errno. */
-static int query_filter(const struct guard *g, __u32 *ret_id)
+static int query_way(const struct guard *g, enum tc_way way, __u32 *ret_id)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = point_of(way));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
 	int err = bpf_tc_query(&hook, &opts);
 
@@ -72,24 +83,36 @@ static int query_filter(const struct guard *g, __u32 *ret_id)
 	return err;
 }
 
-static int attach_clsact(const struct guard *g, int prog_fd)
+/* The id of the program in our filter and the way it looks, or a negative errno. */
+static int query_filter(const struct guard *g, enum tc_way *ret_way, __u32 *ret_id)
+{
+	*ret_way = TC_INGRESS;
+	if (!query_way(g, TC_INGRESS, ret_id))
+		return 0;
+	*ret_way = TC_EGRESS;
+	return query_way(g, TC_EGRESS, ret_id);
+}
+
+static int attach_clsact(const struct guard *g, int prog_fd, enum tc_way way)
 {
 	int err = make_clsact(g);
 
-	return err ? err : put_filter(g, prog_fd);
+	return err ? err : put_filter(g, prog_fd, way);
 }
 
-int tc_attach(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, struct why *why)
+int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+	      struct why *why)
 {
 	enum sw_tc_kind kind = SW_TC_TCX;
-	int err = attach_tcx(g, prog_fd);
+	int err = attach_tcx(g, prog_fd, way);
 
 	if (err == -EINVAL || err == -EOPNOTSUPP) { /* a kernel without tcx */
 		kind = SW_TC_CLSACT;
-		err = attach_clsact(g, prog_fd);
+		err = attach_clsact(g, prog_fd, way);
 	}
 	if (err)
-		return why_is(why, err, "cannot attach to tc ingress: %s", strerror(-err));
+		return why_is(why, err, "cannot attach to tc %s: %s", way_name(way),
+			      strerror(-err));
 	*ret_kind = kind;
 	return 0;
 }
@@ -123,11 +146,12 @@ static int link_info(const struct guard *g, __u32 *ret_prog_id, __u32 *ret_ifind
 int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind)
 {
 	__u32 prog_id, ifindex;
+	enum tc_way way;
 
 	*ret_kind = guard_has(g, GUARD_TC_LINK) ? SW_TC_TCX : SW_TC_CLSACT;
 	if (*ret_kind == SW_TC_TCX)
 		return !link_info(g, &prog_id, &ifindex) && ifindex == g->ifindex;
-	return !query_filter(g, &prog_id);
+	return !query_filter(g, &way, &prog_id);
 }
 
 bool tc_proves_dead(const struct guard *g)
@@ -156,8 +180,8 @@ static int replace_tcx(const struct guard *g, int prog_fd)
 	return err;
 }
 
-int tc_replace(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, int *ret_old_fd,
-	       struct why *why)
+int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+	       int *ret_old_fd, struct why *why)
 {
 	enum sw_tc_kind kind;
 	__u32 id, ifindex;
@@ -166,17 +190,17 @@ int tc_replace(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, in
 	if (!tc_look(g, &kind)) {
 		pins_drop(g, GUARD_TC_LINK);
 		*ret_old_fd = -1;
-		return tc_attach(g, prog_fd, ret_kind, why);
+		return tc_attach(g, prog_fd, way, ret_kind, why);
 	}
-	err = kind == SW_TC_TCX ? link_info(g, &id, &ifindex) : query_filter(g, &id);
+	err = kind == SW_TC_TCX ? link_info(g, &id, &ifindex) : query_filter(g, &way, &id);
 	old_fd = err ? err : open_program(id);
 	if (old_fd < 0)
-		return why_is(why, old_fd, "cannot open the program on tc ingress: %s",
+		return why_is(why, old_fd, "cannot open the program on tc %s: %s", way_name(way),
 			      strerror(-old_fd));
-	err = kind == SW_TC_TCX ? replace_tcx(g, prog_fd) : put_filter(g, prog_fd);
+	err = kind == SW_TC_TCX ? replace_tcx(g, prog_fd) : put_filter(g, prog_fd, way);
 	if (err) {
 		close(old_fd);
-		return why_is(why, err, "cannot replace the program on tc ingress: %s",
+		return why_is(why, err, "cannot replace the program on tc %s: %s", way_name(way),
 			      strerror(-err));
 	}
 	*ret_kind = kind;
@@ -201,10 +225,12 @@ static int detach_clsact(const struct guard *g)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
+	enum tc_way way;
 	__u32 id;
 	int err;
 
-	if (!query_filter(g, &id)) {
+	if (!query_filter(g, &way, &id)) {
+		hook.attach_point = point_of(way);
 		err = bpf_tc_detach(&hook, &opts);
 		if (err)
 			return err;
@@ -229,6 +255,6 @@ int tc_detach(const struct guard *g, struct why *why)
 	if (!err && g->ifname[0])
 		err = detach_clsact(g);
 	if (err)
-		why_is(why, err, "cannot detach from tc ingress: %s", strerror(-err));
+		why_is(why, err, "cannot detach from tc: %s", strerror(-err));
 	return err;
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The tc ingress hook: a tcx link where the kernel has them, else a filter on clsact. */
+/* A tc hook, of one way only: a tcx link where the kernel has them, else a filter on clsact. */
 #ifndef SYNWARD_TC_H
 #define SYNWARD_TC_H
 
 #include "guard.h"
 
-int tc_attach(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, struct why *why);
+enum tc_way { TC_INGRESS, TC_EGRESS };
+
+int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+	      struct why *why);
 
 /*
  * Puts prog_fd in the place of our program, or there anew if somebody took ours away.
  * *ret_old_fd: the program that was there, to go back to it; -1 if there was none.
  */
-int tc_replace(const struct guard *g, int prog_fd, enum sw_tc_kind *ret_kind, int *ret_old_fd,
-	       struct why *why);
+int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+	       int *ret_old_fd, struct why *why);
 
 /* Takes off whatever is ours, also what a killed process left half done. */
 int tc_detach(const struct guard *g, struct why *why);

@@ -164,9 +164,9 @@ static __always_inline enum sw_parse sw_parse_ipv6(struct sw_cursor *cur, struct
 }
 
 /* Fills all of *pkt but its hash if the frame is a TCP segment (or its first fragment). */
-static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_packet *pkt)
+static __always_inline enum sw_parse sw_parse_frame(void *data, void *end, struct sw_packet *pkt)
 {
-	struct sw_cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	struct sw_cursor cur = { data, end };
 	struct ethhdr *eth = sw_pull(&cur, struct ethhdr);
 	enum sw_parse parsed;
 	struct tcphdr *tcp;
@@ -211,6 +211,11 @@ static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_pack
 	pkt->flags = ((__u8 *)tcp)[13];
 	pkt->header_length = ((__u8 *)tcp)[12] >> 4 << 2;
 	return SW_PARSE_TCP;
+}
+
+static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_packet *pkt)
+{
+	return sw_parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt);
 }
 
 /* The TCP header. The mask changes nothing; the verifier wants offsets well below 64 KiB. */

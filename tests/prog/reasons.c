@@ -132,11 +132,28 @@ static struct frame frame_for(enum sw_reason reason)
 		return over_budget();
 	case SW_NO_ROOM:
 		return no_room();
-	case SW_REASON_COUNT:
+	default:
 		break;
 	}
 	cr_assert_fail("%s: no test frame reaches it yet", reason_name(reason));
 	return (struct frame){};
+}
+
+/* Only the program of proxy mode reaches them: tests/net/test_proxy_reasons.py does that. */
+static bool is_of_proxy(enum sw_reason reason)
+{
+	switch (reason) {
+	case SW_FLOW_OPENED:
+	case SW_FLOW_SYN_AGAIN:
+	case SW_FLOW_SEGMENT:
+	case SW_FLOW_SYN:
+	case SW_FLOW_HELD:
+	case SW_DIRECT_SEGMENT:
+	case SW_ACK_UNPROVEN:
+		return true;
+	default:
+		return false;
+	}
 }
 
 Test(reasons, are_each_reached_by_a_frame)
@@ -144,8 +161,11 @@ Test(reasons, are_each_reached_by_a_frame)
 	connect_to(&connection, guard.listener, false, 7001);
 	guard_start();
 	for (int reason = 0; reason < SW_REASON_COUNT; reason++) {
-		struct outcome o = RUN(frame_for((enum sw_reason)reason));
+		struct outcome o;
 
+		if (is_of_proxy((enum sw_reason)reason))
+			continue;
+		o = RUN(frame_for((enum sw_reason)reason));
 		cr_expect_eq((int)o.reason, reason, "frame for %s: %s", reason_name(reason),
 			     reason_name(o.reason));
 		cr_expect_geq(guard_verdicts((enum sw_reason)reason), 1);

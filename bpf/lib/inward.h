@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Proxy mode, from the client: the ACK that brings a cookie becomes the SYN that the
+ * server never saw; what follows is put into the server's numbers.
+ */
+#ifndef SYNWARD_BPF_INWARD_H
+#define SYNWARD_BPF_INWARD_H
+
+#include "flow.h"
+#include "reply.h"
+#include "../../headers/checksum.h"
+#include "../../headers/translate.h"
+
+/* A server that does not answer gets so many SYNs, each made of a segment of the client's. */
+#define SW_SYNS_MAX 12
+#define SW_SYN_AGAIN_MS 150 /* below the client's first probe, above what comes in one batch */
+
+/*
+ * True if the TCP checksum is the unfinished one of a frame no wire has seen: just the
+ * pseudo-header's sum. One finished checksum in 65,536 looks the same; only then, and on
+ * veth, the segment is summed.
+ */
+__noinline int sw_checksum_partial(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct tcphdr *tcp;
+	__u64 pseudo;
+
+	if (!pkt)
+		return 0;
+	tcp = sw_l4(ctx, pkt);
+	if ((void *)(tcp + 1) > end)
+		return 0;
+	pseudo = sw_csum_tuple(&pkt->tuple, pkt->l4_length);
+	if (tcp->check != sw_csum_fold(pseudo))
+		return 0;
+	return sw_csum_fold(pseudo + sw_sum_data(ctx, pkt->l4_offset,
+						 pkt->l4_offset + pkt->l4_length)) != 0xffff;
+}
+
+/*
+ * Room for bytes more of TCP header where there is none behind the frame (veth: up to
+ * the next 64 bytes): all in front of the TCP header moves up.
+ */
+__noinline int sw_grow_before_l4(struct xdp_md *ctx, __u32 l4_offset, __u32 bytes)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine || l4_offset == 0 || l4_offset > SW_CHUNK)
+		return -1;
+	if (bpf_xdp_load_bytes(ctx, 0, mine->chunk, l4_offset))
+		return -1;
+	if (bpf_xdp_adjust_head(ctx, -(int)bytes))
+		return -1;
+	return bpf_xdp_store_bytes(ctx, 0, mine->chunk, l4_offset);
+}
+
+/* The frame as long as it is with a TCP segment of length bytes, by its end alone. */
+static __always_inline bool sw_resize(struct xdp_md *ctx, const struct sw_packet *pkt, __u32 length)
+{
+	__u32 had = (__u32)bpf_xdp_get_buff_len(ctx), want = pkt->l4_offset + length;
+
+	return want == had || !bpf_xdp_adjust_tail(ctx, (int)want - (int)had);
+}
+
+static __always_inline bool sw_grow(struct xdp_md *ctx, const struct sw_packet *pkt, __u32 length)
+{
+	__u32 had = (__u32)bpf_xdp_get_buff_len(ctx), want = pkt->l4_offset + length;
+
+	return want > had && !sw_grow_before_l4(ctx, pkt->l4_offset, want - had);
+}
+
+/* The IP header's length field, and its checksum. */
+static __always_inline bool sw_set_l3_length(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     __u32 l4_length)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__be16 from, to;
+
+	if (pkt->tuple.family_v6) {
+		struct ipv6hdr *ip6 = sw_l3(ctx, pkt);
+
+		if ((void *)(ip6 + 1) > end)
+			return false;
+		ip6->payload_len =
+			bpf_htons(pkt->l4_offset - pkt->l3_offset - sizeof(*ip6) + l4_length);
+	} else {
+		struct iphdr *ip = sw_l3(ctx, pkt);
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		from = ip->tot_len;
+		to = bpf_htons(pkt->l4_offset - pkt->l3_offset + l4_length);
+		ip->tot_len = to;
+		ip->check = sw_csum_change(ip->check, (__u64)(__u16)~from + to);
+	}
+	return true;
+}
+
+/* RFC 7323 2.2: the window of a SYN is not scaled. */
+static __always_inline __u32 sw_syn_window(const struct sw_flow *f)
+{
+	return sw_rescale(f->side[SW_CLIENT].window, sw_scale_of_client(f), 0);
+}
+
+static __always_inline __u32 sw_syn_options(const struct sw_flow *f, __u32 tsval, __u32 option[5])
+{
+	struct sw_tcpopts opts = {
+		.tsval = tsval,
+		.mss = f->mss,
+		.wscale = f->client_wscale,
+		.flags = (f->flags & SW_FF_SACK ? SW_OPT_SACK : 0) |
+			 (f->flags & SW_FF_TSTAMP ? SW_OPT_TSTAMP : 0),
+	};
+
+	return sw_tcpopts_write(option, &opts);
+}
+
+/*
+ * Room for the SYN, whose options are in most cases longer than the ACK's. An unfinished
+ * checksum's place is noted in the skb, so such a frame must not grow at its front (veth,
+ * client without timestamps): SACK stays away then. 0 if there is no room.
+ */
+static __always_inline __u32 sw_syn_room(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 struct sw_flow *f, __u32 tsval, int partial,
+					 __u32 option[5])
+{
+	__u32 words = sw_syn_options(f, tsval, option);
+
+	if (sw_resize(ctx, pkt, sizeof(struct tcphdr) + words * 4))
+		return words;
+	if (!partial)
+		return sw_grow(ctx, pkt, sizeof(struct tcphdr) + words * 4) ? words : 0;
+	f->flags &= ~SW_FF_SACK;
+	words = sw_syn_options(f, tsval, option);
+	return sw_resize(ctx, pkt, sizeof(struct tcphdr) + words * 4) ? words : 0;
+}
+
+/*
+ * Rewrites the client's segment in place into its SYN, with the options its first one
+ * offered and the cookie kept. tsval: of this segment. 0 if the driver has no room.
+ */
+__noinline int sw_make_syn(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f,
+			   __u32 tsval)
+{
+	__u32 option[5], words, length, *word;
+	struct tcphdr *tcp;
+	__u64 pseudo, sum;
+	int partial;
+
+	if (!pkt || !f)
+		return 0;
+	partial = sw_checksum_partial(ctx, pkt);
+	words = sw_syn_room(ctx, pkt, f, tsval, partial, option);
+	length = sizeof(*tcp) + words * 4;
+	if (!words || !sw_set_l3_length(ctx, pkt, length))
+		return 0;
+
+	word = sw_l4(ctx, pkt);
+	tcp = (void *)word;
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	word[0] = bpf_htonl((__u32)pkt->tuple.sport << 16 | pkt->tuple.dport);
+	word[1] = bpf_htonl(f->client_isn);
+	word[2] = 0;
+	word[3] = bpf_htonl((5 + words) << 28 | sw_syn_window(f) |
+			    (__u32)(SW_SYN | (f->flags & SW_FF_ECN ? SW_ECE | SW_CWR : 0)) << 16);
+	word[4] = 0;
+	pseudo = sw_csum_tuple(&pkt->tuple, length);
+	sum = pseudo + word[0] + word[1] + word[3];
+#define SW_PUT_OPTION(i)                                                                           \
+	if (words > (i)) {                                                                         \
+		if ((void *)(word + 6 + (i)) > (void *)(long)ctx->data_end)                        \
+			return 0;                                                                  \
+		word[5 + (i)] = option[i];                                                         \
+		sum += option[i];                                                                  \
+	}
+	SW_PUT_OPTION(0)
+	SW_PUT_OPTION(1)
+	SW_PUT_OPTION(2)
+	SW_PUT_OPTION(3)
+	SW_PUT_OPTION(4)
+#undef SW_PUT_OPTION
+	tcp->check = partial ? sw_csum_fold(pseudo) : (__u16)~sw_csum_fold(sum);
+	return 1;
+}
+
+/* Options that are not just a timestamp, byte by byte; returns the change of their sum. */
+__noinline __u64 sw_translate_options_in(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 const struct sw_flow *f)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	void *end = (void *)(long)ctx->data_end;
+	__u32 *word, *from, length;
+	__u64 change = 0;
+	int i;
+
+	if (!mine || !pkt || !f)
+		return 0;
+	length = sw_copy_options(ctx, pkt, &mine->options.buf);
+	sw_optwrite_start(&mine->options, length);
+	for (i = 0; i < SW_OPTWRITE_STEPS; i++) {
+		if (sw_optwrite_step(f, SW_TO_SERVER, &mine->options))
+			break;
+	}
+	word = sw_l4(ctx, pkt) + sizeof(struct tcphdr);
+	from = (__u32 *)mine->options.buf.byte;
+	for (i = 0; i < SW_TCPOPT_MAX / 4; i++) {
+		if (i * 4U >= length || (void *)(word + i + 1) > end)
+			break;
+		change += sw_sum_change(word[i], from[i]);
+		word[i] = from[i];
+	}
+	return change;
+}
+
+/* A segment with ACK, in place. False if its header is cut off. */
+static __always_inline bool sw_translate_in(struct xdp_md *ctx, const struct sw_packet *pkt,
+					    const struct sw_flow *f)
+{
+	int partial = sw_checksum_partial(ctx, pkt);
+	struct tcphdr *tcp;
+	__u64 change = 0;
+	__u32 *word;
+
+	word = sw_l4(ctx, pkt);
+	if ((void *)(word + 8) <= (void *)(long)ctx->data_end && pkt->header_length == 32 &&
+	    word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS) && f->flags & SW_FF_SERVER_TSTAMP)
+		change = sw_translate_tstamp(f, SW_TO_SERVER, word + 6);
+	else if (pkt->header_length > sizeof(*tcp))
+		change = sw_translate_options_in(ctx, pkt, f);
+
+	word = sw_l4(ctx, pkt);
+	tcp = (void *)word;
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return false;
+	change += sw_translate_header(f, SW_TO_SERVER, word);
+	if (!partial)
+		tcp->check = sw_csum_change(tcp->check, change);
+	return true;
+}
+
+static __always_inline void sw_note_in(struct sw_flow *f, const struct sw_packet *pkt, __u16 window,
+				       __u64 now_ns)
+{
+	struct sw_flow_event e = {
+		.seq = pkt->seq,
+		.ack = pkt->ack,
+		.bytes = pkt->l4_length > pkt->header_length ? pkt->l4_length - pkt->header_length
+							     : 0,
+		.window = window,
+		.fin = !!(pkt->flags & SW_FIN),
+		.rst = !!(pkt->flags & SW_RST),
+		.has_ack = !!(pkt->flags & SW_ACK),
+	};
+
+	sw_flow_note(f, SW_CLIENT, &e, now_ns);
+}
+
+static __always_inline __u16 sw_window_of(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	struct tcphdr *tcp = sw_l4(ctx, pkt);
+
+	return (void *)(tcp + 1) > (void *)(long)ctx->data_end ? 0 : bpf_ntohs(tcp->window);
+}
+
+/* Before the server's answer: the client's probes are what retransmits the SYN. */
+static __always_inline enum sw_reason
+sw_flow_waiting(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f, __u32 now_ms)
+{
+	struct sw_tcpopts seen;
+
+	if (f->syns >= SW_SYNS_MAX || now_ms - f->syn_ms < SW_SYN_AGAIN_MS ||
+	    pkt->header_length < sizeof(struct tcphdr))
+		return SW_FLOW_HELD;
+	sw_options(ctx, pkt, &seen);
+	f->syns++;
+	f->syn_ms = now_ms;
+	return sw_make_syn(ctx, pkt, f, seen.tsval) ? SW_FLOW_SYN_AGAIN : SW_NO_ROOM;
+}
+
+/* A segment of a flow. SYNs come here only while the flow is live. */
+static __always_inline enum sw_reason sw_flow_in(struct xdp_md *ctx, const struct sw_packet *pkt,
+						 struct sw_flow *f, __u64 now_ns, __u32 now_ms)
+{
+	if (pkt->flags & SW_SYN)
+		return f->flags & SW_FF_ANSWERED ? SW_FLOW_SYN : SW_FLOW_HELD;
+	sw_note_in(f, pkt, sw_window_of(ctx, pkt), now_ns);
+	if (!(f->flags & SW_FF_ANSWERED))
+		return pkt->flags & SW_RST ? SW_FLOW_SEGMENT : sw_flow_waiting(ctx, pkt, f, now_ms);
+	if (!(pkt->flags & SW_ACK))
+		return SW_FLOW_SEGMENT;
+	return sw_translate_in(ctx, pkt, f) ? SW_FLOW_SEGMENT : SW_TRUNCATED;
+}
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Proxy mode: which services are guarded, and what their SYN-ACK looks like. Nothing is
+ * typed in: a server's own SYN-ACKs, seen on their way out, say it. Until all is known, a
+ * SYN a second goes through to a service to learn from its answer; the others are
+ * answered with the least that any server can keep.
+ */
+#ifndef SYNWARD_BPF_SERVER_H
+#define SYNWARD_BPF_SERVER_H
+
+#include "flow.h"
+#include "address.h"
+#include "listener.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, SW_TARGETS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct sw_route_key);
+	__type(value, __u8);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SW_SERVERS_MAX);
+	__type(key, struct sw_server_key);
+	__type(value, struct sw_server);
+} servers SEC(".maps");
+
+#define SW_LEARN_EVERY_NS SW_NS_PER_S
+#define SW_LEARN_ALL (SW_LF_SACK | SW_LF_TSTAMP | SW_LF_WSCALE | SW_LF_ECN)
+
+/* Told to the client before anything is known; a difference to the server's is translated. */
+#define SW_WSCALE_UNSEEN 7 /* what Linux has with its default buffers */
+#define SW_TTL_UNSEEN 64
+
+/*
+ * Before anything is known: no timestamps, because a client that uses them may refuse the
+ * segments of a server that does not (RFC 7323 3.2), and the least MSS every stack takes.
+ */
+static __always_inline void sw_target_unseen(struct sw_listener *l, int v6)
+{
+	l->flags |= SW_LF_SACK | SW_LF_WSCALE;
+	l->mss = v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+	l->wscale[0] = l->wscale[1] = SW_WSCALE_UNSEEN;
+	l->ttl = SW_TTL_UNSEEN;
+}
+
+static __always_inline void sw_target_seen(struct sw_listener *l, const struct sw_server *s)
+{
+	l->flags |= s->has;
+	l->mss = s->mss;
+	l->wscale[0] = l->wscale[1] = s->wscale;
+	l->ttl = s->ttl;
+}
+
+static __always_inline bool sw_target_in_scope(const struct sw_proxy *p,
+					       const struct sw_walk *state,
+					       const struct sw_listener *l, int v6)
+{
+	struct sw_route_key key = {.prefix_length = 128};
+	__u32 addr = (__u32)l->addr_lo;
+
+	if (!p->targets)
+		return sw_own_maybe(state, l->addr_hi, l->addr_lo) &&
+		       sw_address_find(state->net, l->addr_hi, l->addr_lo, v6) == SW_ADDRESS_OWN;
+	if (v6) {
+		__builtin_memcpy(key.addr, &l->addr_hi, 16);
+	} else {
+		key.addr[10] = key.addr[11] = 0xff;
+		__builtin_memcpy(key.addr + 12, &addr, sizeof(addr));
+	}
+	return bpf_map_lookup_elem(&targets, &key);
+}
+
+/* Reads what is known of t's destination into *l; state NONE if it is not to be guarded. */
+__noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, __u64 now_ns)
+{
+	struct sw_server_key key = {};
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_config *cfg = SW_THE(config);
+	struct sw_proxy *p = SW_THE(proxy);
+	struct sw_server *s;
+	__u16 port;
+
+	if (!cfg || !p || !slot || !t || !l)
+		return 0;
+	port = t->dport;
+	*l = (struct sw_listener){
+		.addr_hi = t->daddr_hi,
+		.addr_lo = t->daddr_lo,
+		.port = port,
+		.generation = cfg->generation,
+		.fresh_until_ns = now_ns + SW_LISTENER_FRESH_NS,
+	};
+	if (!(cfg->port[port / 64] >> (port & 63) & 1) ||
+	    !sw_target_in_scope(p, &slot->walk, l, t->family_v6))
+		return 0;
+	sw_count_event(SW_EV_LISTENER_READ);
+	key.addr_hi = l->addr_hi;
+	key.addr_lo = l->addr_lo;
+	key.port = port;
+	key.family_v6 = t->family_v6;
+	s = bpf_map_lookup_elem(&servers, &key);
+	/* A signature covers what would be translated. */
+	l->flags = SW_LF_SIGNED | SW_LF_ANY_MAC;
+	if (p->draining || (p->ports_auto && !(s && s->seen_ns))) {
+		l->state = SW_LISTENER_UNSEEN;
+		return 0;
+	}
+	l->state = SW_LISTENER_OPEN;
+	if (s && s->seen_ns)
+		sw_target_seen(l, s);
+	else
+		sw_target_unseen(l, t->family_v6);
+	if (!s || (s->known & SW_LEARN_ALL) != SW_LEARN_ALL)
+		l->window_flags = SW_WF_LEARNING;
+	return 0;
+}
+
+/* The service t goes to, from this CPU's cache; the window of its SYN-ACK is always 0. */
+static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple *t, __u64 seed,
+							  __u64 now_ns)
+{
+	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
+	__u32 at =
+		bpf_get_smp_processor_id() * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
+	struct sw_listener *l = bpf_map_lookup_elem(&listeners, &at);
+	struct sw_config *cfg = SW_THE(config);
+
+	if (!l || !cfg)
+		return NULL;
+	if (l->addr_lo != t->daddr_lo || l->addr_hi != t->daddr_hi || l->port != t->dport ||
+	    l->generation != cfg->generation || now_ns > l->fresh_until_ns)
+		sw_target_read(t, l, now_ns);
+	return l;
+}
+
+/* The options of a segment, as a server's record names them. */
+static __always_inline __u8 sw_learn_bits(const struct sw_tcpopts *opts, bool ecn)
+{
+	return (opts->flags & SW_OPT_SACK ? SW_LF_SACK : 0) |
+	       (opts->flags & SW_OPT_TSTAMP ? SW_LF_TSTAMP : 0) |
+	       (opts->wscale != SW_WSCALE_NONE ? SW_LF_WSCALE : 0) | (ecn ? SW_LF_ECN : 0);
+}
+
+static __always_inline struct sw_server_key sw_server_key(const struct sw_tuple *t)
+{
+	return (struct sw_server_key){t->daddr_hi, t->daddr_lo, t->dport, t->family_v6};
+}
+
+/* True if this SYN is to go to the server itself, so that its answer tells what is not known yet.
+ */
+__noinline int sw_learn_from(const struct sw_tuple *t, __u64 hash, __u32 offered, __u64 now_ns)
+{
+	struct sw_server fresh = {}, *s;
+	struct sw_server_key key;
+
+	if (!t)
+		return 0;
+	key = sw_server_key(t);
+	s = bpf_map_lookup_elem(&servers, &key);
+	if (s && s->seen_ns && !(offered & ~s->known))
+		return 0;
+	if (s && now_ns - s->asked_ns < SW_LEARN_EVERY_NS)
+		return 0;
+	if (!s) {
+		fresh.asked_ns = now_ns;
+		fresh.asked_hash = hash;
+		fresh.asked = offered;
+		/* Two CPUs at once: one SYN more. */
+		return !bpf_map_update_elem(&servers, &key, &fresh, BPF_NOEXIST);
+	}
+	s->asked = offered;
+	s->asked_hash = hash;
+	s->asked_ns = now_ns;
+	return 1;
+}
+
+/* What a SYN-ACK said. */
+struct sw_lesson {
+	__u64 hash;
+	__u16 mss;    /* 0: no option */
+	__u8 has;     /* SW_LF_* it has */
+	__u8 offered; /* SW_LF_* that its SYN offered for certain, if that is known */
+	__u8 wscale;
+	__u8 ttl;
+	__u8 pad[2];
+};
+
+/* Learns from a SYN-ACK of t's destination. */
+__noinline int sw_learn(const struct sw_tuple *t, const struct sw_lesson *lesson, __u64 now_ns)
+{
+	struct sw_server fresh = {}, *s;
+	struct sw_server_key key;
+	__u8 offered;
+
+	if (!t || !lesson)
+		return 0;
+	key = sw_server_key(t);
+	s = bpf_map_lookup_elem(&servers, &key);
+	if (!s) {
+		bpf_map_update_elem(&servers, &key, &fresh, BPF_NOEXIST);
+		s = bpf_map_lookup_elem(&servers, &key);
+		if (!s)
+			return 0;
+	}
+	offered = lesson->offered | lesson->has;
+	if (s->asked_hash == lesson->hash)
+		offered |= s->asked;
+	if (!s->seen_ns || (offered & ~s->known) || ((s->has ^ lesson->has) & offered))
+		sw_count_event(SW_EV_SERVER_LEARNED);
+	s->has = (s->has & ~offered) | lesson->has;
+	s->known |= offered;
+	s->mss = lesson->mss ?: t->family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+	if (lesson->has & SW_LF_WSCALE)
+		s->wscale = lesson->wscale;
+	s->ttl = lesson->ttl;
+	s->seen_ns = now_ns;
+	return 1;
+}
+
+#endif

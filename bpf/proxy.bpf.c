@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/*
+ * Proxy mode: shields servers this machine routes, NATs or just delivers to, from the one
+ * interface that faces the clients. XDP answers SYNs with SYN cookies and a window of 0;
+ * an ACK with a valid cookie goes up the stack as the SYN the server never saw; from the
+ * server's SYN-ACK on, XDP and tc egress translate between what the two ends count.
+ */
+#include "lib/guard.h"
+#include "lib/flow.h"
+#include "lib/server.h"
+#include "lib/inward.h"
+#include "lib/outward.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SW_BUDGET_UNPROVEN 1000 /* ACKs of connections that may be from before, a second and CPU   \
+				 */
+
+static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
+					     struct net *net, const struct sw_tuple *t)
+{
+}
+
+static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
+					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
+					 __u32 *ret_seq, __u32 *ret_tsval)
+{
+	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ts_bits;
+	struct sw_tcpopts offered;
+
+	if (scene->listener->window_flags & SW_WF_LEARNING) {
+		sw_options(ctx, pkt, &offered);
+		if (sw_learn_from(&pkt->tuple, pkt->hash, sw_learn_bits(&offered, ecn_offered(pkt)),
+				  scene->now_ns))
+			return false;
+	}
+	*ret_seq = sw_cookie_make(&scene->secret->cookie, &pkt->tuple, pkt->seq, epoch, agreed,
+				  &ts_bits);
+	*ret_tsval = sw_cookie_tsval(scene->now_ms, ts_bits);
+	return true;
+}
+
+/* The cookie for the segment's own number, or for the one before: a window probe is behind by one.
+ */
+static __always_inline bool find_cookie(const struct sw_packet *pkt, const struct sw_scene *scene,
+					const struct sw_tcpopts *seen,
+					struct sw_tcpopts *ret_agreed, __u32 *ret_isn)
+{
+	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns);
+
+	for (*ret_isn = pkt->seq - 1; *ret_isn != pkt->seq + 1; ++*ret_isn) {
+		if (sw_cookie_check(&scene->secret->cookie, &pkt->tuple, *ret_isn, pkt->ack - 1,
+				    epoch, seen, ret_agreed))
+			return true;
+		if (pkt->l4_length != pkt->header_length)
+			return false;
+	}
+	return false;
+}
+
+/* An ACK of no flow and without a cookie. */
+static __always_inline enum sw_reason judge_direct(const struct sw_packet *pkt,
+						   const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (sw_direct_known(pkt->hash))
+		return SW_DIRECT_SEGMENT;
+	/* If the server has the connection, what it answers proves it. */
+	return mine && spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns) ? SW_ACK_UNPROVEN
+										: SW_ACK_INVALID;
+}
+
+static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct sw_packet *pkt,
+						const struct sw_scene *scene,
+						const struct sw_tcpopts *agreed, __u32 isn)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+
+	if (!mine || !sw_checksums_right(ctx, pkt))
+		return SW_CHECKSUM_INVALID;
+	mine->flow = (struct sw_flow){
+		.opened_ns = scene->now_ns,
+		.seen_ns = scene->now_ns,
+		.side[SW_CLIENT] = {.packets = 1,
+				    .acked = pkt->ack,
+				    .window = sw_window_of(ctx, pkt)},
+		.side[SW_SERVER] = {.acked = isn + 1},
+		.client_isn = isn,
+		.cookie = pkt->ack - 1,
+		.ts_told = agreed->tsecr,
+		.syn_ms = scene->now_ms,
+		.mss = agreed->mss,
+		.client_wscale = agreed->wscale,
+		.told_wscale = agreed->wscale != SW_WSCALE_NONE ? scene->listener->wscale[0] : 0,
+		.server_wscale = SW_WSCALE_NONE,
+		.flags = (agreed->flags & SW_OPT_SACK ? SW_FF_SACK : 0) |
+			 (agreed->flags & SW_OPT_TSTAMP ? SW_FF_TSTAMP : 0) |
+			 (agreed->flags & SW_OPT_ECN ? SW_FF_ECN : 0),
+		.syns = 1,
+	};
+	if (!sw_make_syn(ctx, pkt, &mine->flow, agreed->tsval) ||
+	    bpf_map_update_elem(&flows, sw_flow_key(mine, &pkt->tuple), &mine->flow, BPF_ANY))
+		return SW_NO_ROOM;
+	sw_known_add(scene->state, pkt->hash);
+	return SW_FLOW_OPENED;
+}
+
+static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
+						    const struct sw_scene *scene)
+{
+	struct sw_tcpopts seen, agreed;
+	__u32 isn;
+
+	sw_options(ctx, pkt, &seen);
+	if (!find_cookie(pkt, scene, &seen, &agreed, &isn))
+		return judge_direct(pkt, scene);
+	return open_flow(ctx, pkt, scene, &agreed, isn);
+}
+
+/* The flow that decides on a segment; of a SYN only if the tuple may be known, and the flow is not
+ * over. */
+static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
+					       const struct sw_scene *scene)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	bool syn = classify(pkt->flags) == SW_SEG_SYN;
+	struct sw_flow *f;
+
+	if (!mine || (syn && !sw_known_maybe(scene->state, pkt->hash)))
+		return NULL;
+	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
+	return f && syn && !sw_flow_live(f) ? NULL : f;
+}
+
+static __always_inline enum sw_reason
+judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_scene *scene)
+{
+	switch (classify(pkt->flags)) {
+	case SW_SEG_SYN:
+		if (sw_known_maybe(scene->state, pkt->hash) && sw_direct_known(pkt->hash))
+			return SW_DIRECT_SEGMENT;
+		return answer_syn(ctx, pkt, scene);
+	case SW_SEG_ACK:
+		return pkt->header_length < sizeof(struct tcphdr) ? SW_ACK_INVALID
+								  : sw_mode_judge(ctx, pkt, scene);
+	case SW_SEG_SYNACK:
+		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
+	case SW_SEG_RST:
+		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_RST_UNKNOWN;
+	default:
+		return SW_FLAGS_INVALID;
+	}
+}
+
+static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
+{
+	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_packet pkt;
+	struct sw_flow *f;
+
+	switch (sw_parse(ctx, &pkt)) {
+	case SW_PARSE_OTHER:
+		return SW_OTHER_TRAFFIC;
+	case SW_PARSE_LATER_FRAGMENT:
+		return SW_LATER_FRAGMENT;
+	case SW_PARSE_TRUNCATED:
+		return SW_TRUNCATED;
+	case SW_PARSE_TCP:
+		break;
+	}
+	if (!scene.secret || !scene.cfg || !slot)
+		return SW_NOT_GUARDED;
+	scene.state = &slot->walk;
+	scene.now_ns = sw_now_ns(scene.state);
+	scene.now_ms = sw_clock_ms(scene.now_ns);
+	scene.listener = sw_target_find(&pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
+	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE ||
+	    !frame_is_for_us(ctx, scene.listener))
+		return SW_NOT_GUARDED;
+	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
+	f = flow_of(&pkt, &scene);
+	if (f)
+		return sw_flow_in(ctx, &pkt, f, scene.now_ns, scene.now_ms);
+	if (scene.listener->state == SW_LISTENER_UNSEEN)
+		return SW_NOT_GUARDED;
+	return judge_flowless(ctx, &pkt, &scene);
+}
+
+SEC("xdp.frags")
+int synward_xdp(struct xdp_md *ctx)
+{
+	return sw_verdict(sw_proxy(ctx));
+}
+
+/* tc egress of the same interface. */
+SEC("tc")
+int synward_tc(struct __sk_buff *skb)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_secrets *secret = SW_THE(secrets);
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_listener *l;
+	struct sw_packet pkt;
+	struct sw_flow *f;
+	__u64 now_ns;
+
+	if (!mine || !secret || !slot)
+		return SW_TC_NEXT;
+	if (skb->data_end - skb->data < SW_PULL_MAX)
+		bpf_skb_pull_data(skb, skb->len < SW_PULL_MAX ? skb->len : SW_PULL_MAX);
+	if (sw_parse_skb(skb, &pkt) != SW_PARSE_TCP)
+		return SW_TC_NEXT;
+	now_ns = sw_now_ns(&slot->walk);
+	l = sw_target_find(&pkt.tuple, secret->hash_seed[0], now_ns);
+	if (!l || l->state == SW_LISTENER_NONE || pkt.header_length < sizeof(struct tcphdr))
+		return SW_TC_NEXT;
+	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
+	f = sw_flow_find(mine, &pkt.tuple, now_ns);
+	if (!f)
+		return sw_direct_out(skb, &pkt, &slot->walk, now_ns);
+	if ((pkt.flags & (SW_SYN | SW_ACK)) == (SW_SYN | SW_ACK))
+		return sw_flow_synack(skb, &pkt, f, now_ns);
+	return sw_flow_out(skb, &pkt, f, now_ns);
+}
