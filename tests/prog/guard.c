@@ -16,12 +16,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "bpf/host.skel.h"
 #include "guard.h"
+#include "../../user/object.h"
 
 struct guard guard;
 
-static struct host_bpf *skel;
+static struct bpf_object *object;
+static enum sw_path loaded;
 static int client_ns, server_ns, ifindex;
 
 static const char *const names[] = {
@@ -256,15 +257,15 @@ void guard_configure(void)
 	__u32 zero = 0;
 
 	guard.config.generation++;
-	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(skel->maps.config), &zero, &guard.config, 0), 0);
-	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(skel->maps.secrets), &zero, &guard.secrets, 0), 0);
+	cr_assert_eq(bpf_map_update_elem(object_map(object, "config"), &zero, &guard.config, 0), 0);
+	cr_assert_eq(bpf_map_update_elem(object_map(object, "secrets"), &zero, &guard.secrets, 0), 0);
 }
 
 void guard_start(void)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
 
-	cr_assert_eq(bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synward_start), &run), 0);
+	cr_assert_eq(bpf_prog_test_run_opts(object_program(object, "synward_start"), &run), 0);
 	cr_assert_eq((int)run.retval, 0, "synward_start: %d", (int)run.retval);
 }
 
@@ -275,7 +276,7 @@ void guard_spoil_spare_filter(void)
 	for (__u32 i = 0; i < SW_KNOWN_WORDS_MIN; i++) {
 		__u32 at = SW_KNOWN_WORDS + i;
 
-		cr_assert_eq(bpf_map_update_elem(bpf_map__fd(skel->maps.known), &at, &ones, 0), 0);
+		cr_assert_eq(bpf_map_update_elem(object_map(object, "known"), &at, &ones, 0), 0);
 	}
 }
 
@@ -294,27 +295,35 @@ static int print_nothing_but_warnings(enum libbpf_print_level level, const char 
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
-void guard_up(void)
+static void load(enum sw_path which)
 {
-	struct timespec tick;
-
+	loaded = which;
 	stay_on_this_cpu();
 	make_network();
 	guard.listener = listen_on(AF_INET, SERVER_PORT, 128);
 	guard.listener6 = listen_on(AF_INET6, SERVER_PORT, 128);
 
 	libbpf_set_print(print_nothing_but_warnings);
-	skel = host_bpf__open();
-	cr_assert_not_null(skel);
-	bpf_map__set_max_entries(skel->maps.listeners,
-				 SW_LISTENER_SLOTS * (__u32)libbpf_num_possible_cpus());
-	bpf_program__set_autoload(skel->progs.synward_tc, false); /* not run here, a quarter of the load */
-	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-	skel->rodata->sw_tick_ns = (__u64)tick.tv_nsec;
-	cr_assert_eq(host_bpf__load(skel), 0, "the program is refused");
+	object = object_open(loaded);
+	cr_assert_not_null(object);
+	object_autoload(object, OBJECT_TC, false); /* not run here, a quarter of the load */
+	bpf_program__set_flags(bpf_object__find_program_by_name(object, OBJECT_XDP), BPF_F_XDP_HAS_FRAGS);
+	cr_assert_eq(bpf_object__load(object), 0, "the program is refused");
 	set_defaults();
 	guard_configure();
 	guard_start();
+}
+
+void guard_up(void)
+{
+	load(SW_PATH_HOST);
+}
+
+void guard_up_compat(void)
+{
+	load(SW_PATH_COMPAT);
+	set_sysctl("ipv4/tcp_syncookies", "2");
+	set_sysctl("ipv4/tcp_timestamps", "2");
 }
 
 static void read_counters(struct sw_counters *ret_sum)
@@ -325,7 +334,7 @@ static void read_counters(struct sw_counters *ret_sum)
 
 	memset(ret_sum, 0, sizeof(*ret_sum));
 	for (entry = 0; entry < SW_COUNTERS_WOULD; entry++) {
-		cr_assert_eq(bpf_map_lookup_elem(bpf_map__fd(skel->maps.counters), &entry, each), 0);
+		cr_assert_eq(bpf_map_lookup_elem(object_map(object, "counters"), &entry, each), 0);
 		for (int cpu = 0; cpu < cpus; cpu++) {
 			for (int i = 0; i < SW_REASON_COUNT; i++)
 				ret_sum->verdict[i] += each[cpu].verdict[i];
@@ -386,7 +395,7 @@ struct outcome guard_run(const struct frame *f)
 
 	memcpy(in + f->meta, f->byte, f->length);
 	read_counters(&before);
-	cr_assert_eq(bpf_prog_test_run_opts(bpf_program__fd(skel->progs.synward_xdp), &run), 0,
+	cr_assert_eq(bpf_prog_test_run_opts(object_program(object, "synward_xdp"), &run), 0,
 		     "test run of %u bytes: %s", f->length, strerror(errno));
 	o.action = (int)run.retval;
 	o.reason = the_one_verdict(&before);
@@ -407,7 +416,7 @@ struct outcome guard_run(const struct frame *f)
 	memset(&o.handoff, 0, sizeof(o.handoff));
 	if (o.handed)
 		memcpy(&o.handoff, out, sizeof(o.handoff));
-	cr_assert_eq(o.handed, o.reason == SW_ACK_VALID, "%s: hand-off record", names[o.reason]);
+	cr_assert_eq(o.handed, o.reason == SW_ACK_VALID && loaded == SW_PATH_HOST, "%s: hand-off record", names[o.reason]);
 	return o;
 }
 

@@ -51,6 +51,8 @@ extern struct guard guard;
 
 /* Test fixture: all of the drawing, the programs loaded and started. */
 void guard_up(void);
+/* The same on the compat path, with the sysctls that it keeps all options with. */
+void guard_up_compat(void);
 /* Makes guard.config and guard.secrets count; listeners are read afresh. */
 void guard_configure(void);
 /* Runs synward_start again: an upgrade, or a later attach. */

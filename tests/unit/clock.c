@@ -74,3 +74,24 @@ Test(clock, does_not_overflow_before_64_bits_of_nanoseconds_do)
 {
 	cr_assert_eq(sw_clock_ms(~0ULL), (__u32)((__uint128_t)(~0ULL >> 20) * SW_MS_FACTOR >> 16));
 }
+
+static void check_tsval(__u32 clock_ms, __u32 mask, __u32 bits)
+{
+	__u32 tsval = sw_tsval_with(clock_ms, mask, bits);
+
+	cr_assert_eq(tsval & mask, bits);
+	cr_assert_leq(clock_ms - tsval, mask, "clock %u bits %u: %u", clock_ms, bits, tsval);
+}
+
+Test(clock, with_bits_in_it_is_never_ahead_and_at_most_the_mask_behind)
+{
+	__u32 at, bits;
+
+	for (at = 0; at < 512; at++) {
+		for (bits = 0; bits < 256; bits++) {
+			check_tsval(at - 256, 255, bits); /* over the wrap */
+			check_tsval(at - 256, 63, bits & 63);
+			check_tsval(0x80000000 - 256 + at, 63, bits & 63);
+		}
+	}
+}

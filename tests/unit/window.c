@@ -178,3 +178,14 @@ Test(window, of_an_unknown_segment_size_divides_by_nothing)
 {
 	cr_assert_eq(sw_initial_window(&usual, 0), 65535);
 }
+
+/* tcp_win_from_space() before Linux 6.6: 1 is the default, half is overhead. */
+Test(window, space_before_6_6_follows_tcp_adv_win_scale)
+{
+	cr_assert_eq(sw_full_space_before_6_6(131072, 1), 65536);
+	cr_assert_eq(sw_full_space_before_6_6(131072, 2), 98304);
+	cr_assert_eq(sw_full_space_before_6_6(131072, 0), 131072);
+	cr_assert_eq(sw_full_space_before_6_6(131072, -2), 32768);
+	cr_assert_eq(sw_full_space_before_6_6(131072, 31), 131072);
+	cr_assert_eq(sw_full_space_before_6_6(131072, -31), 0);
+}
