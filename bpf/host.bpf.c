@@ -35,7 +35,7 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
 			     &seen, &agreed))
 		return SW_ACK_INVALID;
-	if (!sw_handoff_leave(ctx, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
+	if (!sw_handoff_leave(ctx, pkt, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
 		return SW_NO_ROOM;
 	return SW_ACK_VALID;
 }
@@ -53,9 +53,10 @@ int synward_tc(struct __sk_buff *skb)
 	struct sw_handoff *meta = (void *)(long)skb->data_meta;
 	struct bpf_tcp_req_attrs attrs;
 
-	if ((void *)(meta + 1) > (void *)(long)skb->data || meta->magic != SW_HANDOFF_MAGIC)
+	if ((void *)(meta + 1) <= (void *)(long)skb->data && meta->magic == SW_HANDOFF_MAGIC)
+		attrs = meta->attrs;
+	else if (!sw_handoff_recall(skb, &attrs))
 		return -1;
-	attrs = meta->attrs;
 	sw_count_event(sw_handoff_give(skb, &attrs));
 	return -1;
 }

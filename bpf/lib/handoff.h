@@ -1,13 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * From XDP to tc: what the cookie said travels in front of the frame, as XDP metadata,
- * and tc ingress gives it to the listener. Nothing off the wire can put it there.
+ * and tc ingress gives it to the listener. Nothing off the wire can put it there. Of drivers
+ * that keep no metadata (vmxnet3) it waits in a map.
  */
 #ifndef SYNWARD_BPF_HANDOFF_H
 #define SYNWARD_BPF_HANDOFF_H
 
+#include "maps.h"
+#include "packet.h"
 #include "socket.h"
+#include "../../headers/checksum.h"
+#include "../../headers/tuple.h"
 #include "../../headers/tcpopts.h"
+
+#define SW_NOTES 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SW_NOTES);
+	__type(key, __u64); /* tuple hash */
+	__type(value, struct bpf_tcp_req_attrs);
+} notes SEC(".maps");
+
+/* When XDP left the last note, in jiffies; 0: never, and tc need not look. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} noted SEC(".maps");
 
 #define SW_HANDOFF_MAGIC 0x73796e77 /* "synw": other programs use metadata too */
 
@@ -17,19 +39,38 @@ struct sw_handoff {
 };
 _Static_assert(sizeof(struct sw_handoff) == 24, "a multiple of 4, 32 at most: net/core/filter.c");
 
-/* Leaves the record for tc ingress; false if the driver has no room in front of the frame. */
-static __always_inline bool sw_handoff_leave(struct xdp_md *ctx, const struct sw_tcpopts *agreed,
-					     __u8 our_wscale)
+/*
+ * GRO keeps the first segment with data back to merge it, and one whose metadata differs does
+ * not merge: the next that pushes would overtake it, find no socket, and the kernel answers
+ * RST. With PSH it is not kept back. Where the checksum is only the pseudo-header's sum
+ * nobody looks at what this makes of it: the segment stays on this machine.
+ */
+static __always_inline void sw_handoff_push(struct xdp_md *ctx, const struct sw_packet *pkt)
 {
-	struct sw_handoff *meta;
+	struct tcphdr *tcp = sw_l4(ctx, pkt);
 
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end || tcp->psh)
+		return;
+	tcp->psh = 1;
+	tcp->check = ~sw_csum_fold((__u64)(__u16)~tcp->check + bpf_htons(SW_PSH));
+}
+
+/* For drivers that keep no metadata: the record by tuple hash, until tc ingress has it. */
+static __always_inline bool sw_handoff_note(const struct sw_packet *pkt, const struct bpf_tcp_req_attrs *attrs)
+{
+	__u64 *last = SW_THE(noted), hash = pkt->hash;
+
+	if (!last || bpf_map_update_elem(&notes, &hash, attrs, BPF_ANY))
 		return false;
-	meta = (void *)(long)ctx->data_meta;
-	if ((void *)(meta + 1) > (void *)(long)ctx->data)
-		return false;
-	meta->magic = SW_HANDOFF_MAGIC;
-	meta->attrs = (struct bpf_tcp_req_attrs){
+	*last = bpf_jiffies64();
+	return true;
+}
+
+/* Leaves the record for tc ingress; false if there is no place for it. */
+static __always_inline bool sw_handoff_leave(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     const struct sw_tcpopts *agreed, __u8 our_wscale)
+{
+	struct bpf_tcp_req_attrs attrs = {
 		.rcv_tsval = agreed->tsval,
 		.rcv_tsecr = agreed->tsecr,
 		.mss = agreed->mss,
@@ -40,47 +81,67 @@ static __always_inline bool sw_handoff_leave(struct xdp_md *ctx, const struct sw
 		.sack_ok = !!(agreed->flags & SW_OPT_SACK),
 		.tstamp_ok = !!(agreed->flags & SW_OPT_TSTAMP),
 	};
+	struct sw_handoff *meta;
+
+	if (pkt->l4_length > pkt->header_length)
+		sw_handoff_push(ctx, pkt);
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+		return sw_handoff_note(pkt, &attrs);
+	meta = (void *)(long)ctx->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+		return false;
+	meta->magic = SW_HANDOFF_MAGIC;
+	meta->attrs = attrs;
 	return true;
 }
 
-/* The listener for the segment in skb, a reference to be released, or NULL; *ret_known: a connection has it. */
-static __always_inline struct bpf_sock *sw_skb_listener(struct __sk_buff *skb, bool *ret_known)
+/* The tuple of the TCP segment in skb; false if it is none. */
+__noinline int sw_skb_tuple(struct __sk_buff *skb, struct sw_tuple *ret)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	struct sw_cursor cur = { data, end };
+	struct sw_cursor cur = { data + sizeof(struct ethhdr), end };
 	struct sw_packet pkt = {};
-	struct bpf_sock_tuple tuple = {};
-	struct ethhdr *eth = sw_pull(&cur, struct ethhdr);
-	struct bpf_sock *sk;
+	struct ethhdr *eth = data;
 	struct tcphdr *tcp;
-	__u32 length;
 	__be16 proto;
 
-	*ret_known = false;
-	if (!eth)
-		return NULL;
+	if (!ret || cur.pos > end)
+		return false;
 	proto = eth->h_proto;
 	if (proto == bpf_htons(ETH_P_8021Q) || proto == bpf_htons(ETH_P_8021AD)) {
 		struct sw_vlan *tag = sw_pull(&cur, struct sw_vlan);
 
 		if (!tag)
-			return NULL;
+			return false;
 		proto = tag->proto;
 	}
 	if (proto == bpf_htons(ETH_P_IP)) {
 		if (sw_parse_ipv4(&cur, &pkt) != SW_PARSE_TCP)
-			return NULL;
+			return false;
 	} else if (proto == bpf_htons(ETH_P_IPV6)) {
 		if (sw_parse_ipv6(&cur, &pkt) != SW_PARSE_TCP)
-			return NULL;
+			return false;
 	} else {
-		return NULL;
+		return false;
 	}
 	tcp = sw_pull(&cur, struct tcphdr);
 	if (!tcp)
-		return NULL;
+		return false;
+	pkt.tuple.sport = bpf_ntohs(tcp->source);
 	pkt.tuple.dport = bpf_ntohs(tcp->dest);
-	length = sw_sock_tuple(&pkt.tuple, tcp->source, &tuple);
+	*ret = pkt.tuple;
+	return true;
+}
+
+/* The listener for tuple, a reference to be released, or NULL; *ret_known: a connection has it. */
+static __always_inline struct bpf_sock *sw_skb_listener(struct __sk_buff *skb, const struct sw_tuple *t,
+							 bool *ret_known)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 length = sw_sock_tuple(t, bpf_htons(t->sport), &tuple);
+	struct bpf_sock *sk;
+
+	*ret_known = false;
 	if (length == sizeof(tuple.ipv6))
 		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	else
@@ -95,18 +156,50 @@ static __always_inline struct bpf_sock *sw_skb_listener(struct __sk_buff *skb, b
 
 #define SW_HEADERS_MAX 256 /* bytes of a frame that are made linear: more than any we parse but IPv6 chains */
 
+/* Some drivers leave headers in a page: direct access sees the linear part only. */
+static __always_inline void sw_headers_linear(struct __sk_buff *skb)
+{
+	if (skb->data_end - skb->data < SW_HEADERS_MAX)
+		bpf_skb_pull_data(skb, skb->len < SW_HEADERS_MAX ? skb->len : SW_HEADERS_MAX);
+}
+
+#define SW_NOTED_JIFFIES 250 /* a quarter of a second or more, and from XDP to tc it is less than a tenth */
+
+/* The note XDP left for skb's tuple, if it did; a note serves once. */
+static __always_inline bool sw_handoff_recall(struct __sk_buff *skb, struct bpf_tcp_req_attrs *ret)
+{
+	const struct sw_secrets *secret = SW_THE(secrets);
+	__u64 *last = SW_THE(noted), hash;
+	struct bpf_tcp_req_attrs *note;
+	struct sw_tuple tuple;
+
+	if (!last || !*last || bpf_jiffies64() - *last > SW_NOTED_JIFFIES || !secret)
+		return false;
+	sw_headers_linear(skb);
+	if (!sw_skb_tuple(skb, &tuple))
+		return false;
+	hash = sw_tuple_hash(&tuple, secret->hash_seed);
+	note = bpf_map_lookup_elem(&notes, &hash);
+	if (!note)
+		return false;
+	*ret = *note;
+	bpf_map_delete_elem(&notes, &hash);
+	return true;
+}
+
 /* Gives skb to its listener as the ACK of a finished handshake; the event that says how it went. */
 static __always_inline enum sw_event sw_handoff_give(struct __sk_buff *skb, struct bpf_tcp_req_attrs *attrs)
 {
 	struct tcp_sock *listener;
+	struct sw_tuple tuple;
 	struct bpf_sock *sk;
 	bool known;
 	int err = -1;
 
-	/* Some drivers leave headers in a page: direct access sees the linear part only. */
-	if (skb->data_end - skb->data < SW_HEADERS_MAX)
-		bpf_skb_pull_data(skb, skb->len < SW_HEADERS_MAX ? skb->len : SW_HEADERS_MAX);
-	sk = sw_skb_listener(skb, &known);
+	sw_headers_linear(skb);
+	if (!sw_skb_tuple(skb, &tuple))
+		return SW_EV_HANDOFF_NO_LISTENER;
+	sk = sw_skb_listener(skb, &tuple, &known);
 	if (!sk)
 		return known ? SW_EV_HANDOFF_KNOWN : SW_EV_HANDOFF_NO_LISTENER;
 	listener = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);

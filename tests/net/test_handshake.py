@@ -295,6 +295,29 @@ def test_point_09_final_ack_and_data_in_one_batch_loses_nothing(bed, family, seg
             assert listener.nothing_more(0.05)
 
 
+@pytest.mark.parametrize("segments", [2, 10])
+def test_point_09_final_ack_lost_and_data_in_one_batch_loses_nothing(bed, family, segments):
+    """GRO keeps the first segment back to merge it, and what the last one pushes must not overtake it."""
+    with bed.listen(family) as listener, Peer(bed.guarded, family, listener.port) as peer, \
+            Burst(bed.client, bed.guarded.client_if) as burst, bed.guarded.taking_live_frames():
+        for attempt in range(5):
+            peer.isn = random.getrandbits(32)
+            peer.snd_nxt = (peer.isn + 1) & 0xFFFFFFFF
+            peer.sport += 1
+            assert peer.ask()
+            frames, sent = [], b""
+            for at in range(segments):
+                payload = bytes([at]) * 100
+                frames.append(peer.frame(f.ACK | (f.PSH if at == segments - 1 else 0), payload=payload))
+                peer.snd_nxt = (peer.snd_nxt + 100) & 0xFFFFFFFF
+                sent += payload
+            with bed.guard.counting() as moved:
+                burst.send(frames)
+                conn = listener.accept()
+                assert conn and read_exactly(conn, len(sent)) == sent
+            assert moved["handoff_done"] == 1, moved
+
+
 # Point 11 -----------------------------------------------------------------------------
 
 def test_point_11_isns_do_not_repeat_or_correlate(bed, family):

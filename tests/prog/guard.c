@@ -352,6 +352,13 @@ __u64 guard_verdicts(enum sw_reason reason)
 	return c.verdict[reason];
 }
 
+bool guard_notes(void)
+{
+	__u64 hash;
+
+	return !bpf_map_get_next_key(bpf_map__fd(skel->maps.notes), NULL, &hash);
+}
+
 __u64 guard_events(enum sw_event event)
 {
 	struct sw_counters c;
@@ -375,6 +382,22 @@ static enum sw_reason the_one_verdict(const struct sw_counters *before)
 	}
 	cr_assert_neq(reason, -1, "no verdict counted");
 	return (enum sw_reason)reason;
+}
+
+/* PSH is set in a segment with data that is handed over, and its checksum follows: nothing else may change. */
+static void take_push_back(struct frame *out, const struct frame *in)
+{
+	__u32 at = 0, sum;
+
+	while (at + 5 < in->length && out->byte[at] == in->byte[at])
+		at++;
+	if (out->byte[at] != (in->byte[at] | PSH))
+		return;
+	sum = (__u16)~(in->byte[at + 3] << 8 | in->byte[at + 4]) + PSH;
+	sum = ~(sum + (sum >> 16));
+	if (out->byte[at + 3] != (__u8)(sum >> 8) || out->byte[at + 4] != (__u8)sum)
+		return;
+	memcpy(out->byte + at, in->byte + at, 5);
 }
 
 struct outcome guard_run(const struct frame *f)
@@ -410,13 +433,17 @@ struct outcome guard_run(const struct frame *f)
 	memcpy(o.frame.byte, out + ctx_out.data, o.frame.length);
 	if (o.action != XDP_TX && o.reason != SW_NO_ROOM) {
 		cr_assert_eq(o.frame.length, f->length, "%s: length changed", names[o.reason]);
+		if (o.reason == SW_ACK_VALID)
+			take_push_back(&o.frame, f);
 		cr_assert_arr_eq(o.frame.byte, f->byte, f->length, "%s: bytes changed", names[o.reason]);
 	}
 	o.handed = ctx_out.data >= f->meta + sizeof(o.handoff);
 	memset(&o.handoff, 0, sizeof(o.handoff));
 	if (o.handed)
 		memcpy(&o.handoff, out, sizeof(o.handoff));
-	cr_assert_eq(o.handed, o.reason == SW_ACK_VALID && loaded == SW_PATH_HOST, "%s: hand-off record", names[o.reason]);
+	if (f->meta < META_MOST)
+		cr_assert_eq(o.handed, o.reason == SW_ACK_VALID && loaded == SW_PATH_HOST, "%s: hand-off record",
+			     names[o.reason]);
 	return o;
 }
 

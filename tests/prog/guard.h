@@ -31,6 +31,7 @@ struct handoff {
 };
 _Static_assert(sizeof(struct handoff) == 24, "as struct sw_handoff");
 #define HANDOFF_MAGIC 0x73796e77
+#define META_MOST     212 /* bytes of metadata in front that leave no room for it */
 
 struct outcome {
 	int action;
@@ -68,6 +69,7 @@ void guard_spoil_spare_filter(void);
 struct outcome guard_run(const struct frame *f);
 __u64 guard_verdicts(enum sw_reason reason);
 __u64 guard_events(enum sw_event event);
+bool guard_notes(void); /* a hand-off record waits in the map for frames without room */
 const char *reason_name(int reason);
 const char *action_name(int action);
 
