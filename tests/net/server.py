@@ -86,8 +86,8 @@ def read_exactly(sock, count):
 class Echo:
     """Listener whose connections get back what they send, from threads of this process."""
 
-    def __init__(self, ns, family, port=None, backlog=4096):
-        self.listener = Listener(ns, family, port, backlog)
+    def __init__(self, ns, family, port=None, backlog=4096, dual=False):
+        self.listener = Listener(ns, family, port, backlog, dual=dual)
         self.port, self.count = self.listener.port, 0
         self.listener.sock.settimeout(None)
         threading.Thread(target=self._accept, daemon=True).start()

@@ -173,51 +173,58 @@ def sweep():
 atexit.register(clear_leftovers)
 
 
-class Link:
-    """One veth between a client's and a server's namespace, addressed, without neighbour discovery.
+class Ends:
+    """Two interfaces with a cable between, one in a client's and one in a server's namespace; address() makes them usable.
 
-    number: 1 to 9; it makes names, MAC addresses, subnets and the prefix that raw peers
-    take source addresses from, which the client's kernel does not own and so never answers for.
+    number: it makes MAC addresses, subnets and the prefix that raw peers take source addresses
+    from, which the client's kernel does not own and so never answers for.
     """
 
-    def __init__(self, client, server, number, server_if, client_if, mtu=1500, peer_program=True):
+    def __init__(self, client, server, number, server_if, client_if, server_mac, client_mac):
         self.client, self.server, self.number = client, server, number
         self.server_if, self.client_if = server_if, client_if
-        self.server_mac, self.client_mac = f"02:00:00:00:{number:02x}:01", f"02:00:00:00:{number:02x}:02"
+        self.server_mac, self.client_mac = server_mac, client_mac
         self.server_addr = {"ipv4": f"10.{number}.0.1", "ipv6": f"fd00:{number}::1"}
         self.client_addr = {"ipv4": f"10.{number}.0.2", "ipv6": f"fd00:{number}::2"}
         self._peers = itertools.count(1)
 
-        server.ip("link", "add", server_if, "address", self.server_mac, "mtu", str(mtu),
-                  "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", client_if,
-                  "address", self.client_mac, "mtu", str(mtu), "netns", client.name, "numtxqueues", "2", "numrxqueues", "2")
-        server.ip("link", "set", server_if, "addrgenmode", "none")
-        client.ip("link", "set", client_if, "addrgenmode", "none")
-        for ns, ifname, mine, theirs, their_mac in (
-                (server, server_if, self.server_addr, self.client_addr, self.client_mac),
-                (client, client_if, self.client_addr, self.server_addr, self.server_mac)):
+    def address(self):
+        """Addresses, routes and neighbours of both ends."""
+        ends = ((self.server, self.server_if, self.server_addr, self.client_addr, self.client_mac),
+                (self.client, self.client_if, self.client_addr, self.server_addr, self.server_mac))
+        for ns, ifname, mine, theirs, their_mac in ends:
+            batch = [f"link set {ifname} addrgenmode none"]
             for sysctl in ("router_solicitations", "accept_ra", "accept_dad", "autoconf"):
                 ns.sysctl(f"net.ipv6.conf.{ifname}.{sysctl}", 0)
             ns.sysctl(f"net.ipv4.conf.{ifname}.rp_filter", 0)
-            ns.ip("addr", "add", f"{mine['ipv4']}/24", "brd", "+", "dev", ifname)
-            ns.ip("-6", "addr", "add", f"{mine['ipv6']}/64", "dev", ifname, "nodad")
-            ns.ip("link", "set", ifname, "up")
-            for family in ("ipv4", "ipv6"):
-                ns.ip("neigh", "replace", theirs[family], "lladdr", their_mac, "dev", ifname, "nud", "permanent")
-        server.ip("route", "add", f"100.64.{number}.0/24", "via", self.client_addr["ipv4"], "dev", server_if)
-        server.ip("-6", "route", "add", f"2001:db8:{number}::/48", "via", self.client_addr["ipv6"], "dev", server_if)
-        # Where a flood's answers would go.
-        if number == 1:
-            server.ip("route", "add", "198.18.0.0/15", "via", self.client_addr["ipv4"], "dev", server_if)
-        if peer_program and os.path.exists(VETH_PEER):
-            # Without a program here an XDP_TX of the other end would wait in this end's ring.
-            client.run(VETH_PEER, client_if, "on")
+            batch += [f"addr add {mine['ipv4']}/24 brd + dev {ifname}", f"addr add {mine['ipv6']}/64 dev {ifname} nodad",
+                      f"link set {ifname} up"]
+            batch += [f"neigh replace {theirs[family]} lladdr {their_mac} dev {ifname} nud permanent" for family in theirs]
+            if ns is self.server:
+                batch += [f"route add 100.64.{self.number}.0/24 via {theirs['ipv4']} dev {ifname}",
+                          f"route add 2001:db8:{self.number}::/48 via {theirs['ipv6']} dev {ifname}"]
+                if self.number == 1:  # where a flood's answers would go
+                    batch.append(f"route add 198.18.0.0/15 via {theirs['ipv4']} dev {ifname}")
+            ns.run("ip", "-batch", "-", input="\n".join(batch) + "\n")
 
     def next_source(self, family):
         number = next(self._peers)
         if family == "ipv4":
             return f"100.64.{self.number}.{number % 250 + 2}"
         return f"2001:db8:{self.number}::{number + 16:x}"
+
+class Link(Ends):
+    """One veth, addressed, without neighbour discovery. number: 1 to 9."""
+
+    def __init__(self, client, server, number, server_if, client_if, mtu=1500, peer_program=True):
+        super().__init__(client, server, number, server_if, client_if, f"02:00:00:00:{number:02x}:01", f"02:00:00:00:{number:02x}:02")
+        server.ip("link", "add", server_if, "address", self.server_mac, "mtu", str(mtu),
+                  "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", client_if,
+                  "address", self.client_mac, "mtu", str(mtu), "netns", client.name, "numtxqueues", "2", "numrxqueues", "2")
+        self.address()
+        if peer_program and os.path.exists(VETH_PEER):
+            # Without a program here an XDP_TX of the other end would wait in this end's ring.
+            client.run(VETH_PEER, client_if, "on")
 
     @contextlib.contextmanager
     def taking_live_frames(self):

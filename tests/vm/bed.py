@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The guests: their kernels, their NICs, and the emulator's command line."""
+import os
+import subprocess
+from dataclasses import dataclass
+
+from guest.pairs import CLIENT_MAC, SERVER_MAC
+from packages import Missing
+
+QEMU = "qemu-system-x86_64"
+KERNEL_PARTS = r"linux-(image|binary|modules)-\d.*"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A kernel: how it is called here, and the Debian release it is taken from."""
+    name: str
+    suite: str
+
+
+KERNELS = (Release("6.1", "bookworm"), Release("6.12", "trixie"), Release("newest", "trixie-backports"))
+
+# libxdp of Debian 12 and 13 refuses programs that change packets (xdp-tools #503, fixed in 1.5.5).
+NEWER_SUITE = "sid"
+NEWER_PACKAGES = ("libc6", "libxdp1", "libbpf1", "libelf1t64", "libpcap0.8t64", "libzstd1", "zlib1g", "xdp-tools")
+
+# Pair number: the server's NIC. The client's is virtio-net.
+NICS = {1: "virtio-net-pci", 2: "e1000e", 3: "vmxnet3", 4: "igb", 5: "e1000", 8: "virtio-net-pci", 9: "virtio-net-pci"}
+QUEUES = {1: 2}  # pairs on taps of the host with that many queues and all off-loads; the others on a hub of the emulator
+
+
+def known_devices():
+    text = subprocess.run([QEMU, "-device", "help"], capture_output=True, text=True).stdout
+    return {line.split('"')[1] for line in text.splitlines() if line.startswith('name "')}
+
+
+def pair_options(number, model, queues):
+    """One pair of NICs and its cable."""
+    words = []
+    for end, mac, device in ((0, SERVER_MAC, model), (1, CLIENT_MAC, "virtio-net-pci")):
+        name = f"n{number}{end}"
+        extra = f",mq=on,vectors={2 * queues + 2}" if queues else ""
+        cable = f"tap,id={name},ifname={name},script=no,downscript=no,vhost=off,queues={queues}" if queues else \
+            f"hubport,id={name},hubid={number}"
+        words += ["-netdev", cable, "-device", f"{device},netdev={name},mac={mac.format(number)}{extra}"]
+    return words
+
+
+def tap_commands(number, queues):
+    """For ip -batch: taps of a pair and the bridge between them."""
+    lines = [f"link add b{number} type bridge forward_delay 0", f"link set b{number} up"]
+    for name in (f"n{number}0", f"n{number}1"):
+        lines += [f"tuntap add {name} mode tap multi_queue vnet_hdr", f"link set {name} mtu 9000 master b{number}", f"link set {name} up"]
+    return lines
+
+
+def share(tag, folder):
+    """A folder of the host's that guests can mount, to read."""
+    return ["-fsdev", f"local,id={tag},path={folder},security_model=none,readonly=on,multidevs=remap",
+            "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+
+
+@dataclass
+class Guest:
+    name: str
+    release: Release
+    role: str
+    cables: tuple  # words for the emulator
+    host_commands: tuple = ()  # for ip -batch, in the namespace the emulator runs in
+    options: str = ""
+
+    def command(self, kernel, initramfs, folder, root, build, newer):
+        append = (f"console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 synward.role={self.role} "
+                  f"synward.main={root}/tests/vm/guest/main.py synward.build={build} {self.options}")
+        shares = share("host", "/") + (share("newer", newer) if newer else [])
+        return [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot", "-display", "none",
+                "-kernel", kernel.image, "-initrd", initramfs, "-append", append,
+                "-serial", f"file:{folder}/console.log", "-serial", f"file:{folder}/results.tap",
+                *shares, *self.cables]
+
+
+def matrix_guest(release):
+    devices = known_devices()
+    cables, commands = [], []
+    for number, model in NICS.items():
+        if model not in devices:
+            continue
+        cables += pair_options(number, model, QUEUES.get(number))
+        if number in QUEUES:
+            commands += tap_commands(number, QUEUES[number])
+    return Guest(release.name, release, "matrix", tuple(cables), tuple(commands), os.environ.get("VM_OPTIONS", ""))
+
+
+def all_guests():
+    return [[matrix_guest(release)] for release in KERNELS]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Each driver in each mode: it attaches, serves and shields, and leaves no trace; or says in one line that it cannot."""
+from bench import Flood, attach, exchange, exchanges, half_open, refusal, warnings
+from guard import Guard
+from report import Skip
+from server import Echo, connect, read_exactly, tcp_info
+from world import wait_until
+
+# What drivers may lack, in attach's words; anything else it refuses with is a failure.
+CANNOT = ("the driver has no native XDP", "the kernel lacks", "keeps no XDP metadata")
+
+
+def check_serving(link, port, guard=None):
+    """Real clients of both families, then the same under forged SYNs that must leave nothing half-open."""
+    exchanges(link, port)
+    with Flood(link, port) as flood:
+        assert wait_until(lambda: flood.sent > 600, 20), "the flood does not start"
+        exchanges(link, port, count=3)
+        seen = half_open(link)
+    assert seen == 0, f"{seen} half-open connections under forged SYNs"
+
+
+def established_survives(link, port, step):
+    """A connection made before step goes on after it."""
+    with connect(link.client, "ipv4", link.server_addr["ipv4"], port, 10) as sock:
+        step()
+        sock.sendall(b"still there?")
+        assert read_exactly(sock, 12) == b"still there?", "a connection that was there before is gone"
+
+
+def check_mode(report, link, mode):
+    with report.case(link.driver, mode, "attach, serve, shield, detach") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        guard = Guard(link.server, link.server_if)
+        done = guard.attach(mode, check=False)
+        if done.returncode:
+            result.said = refusal(done)
+            result.works = False
+            assert any(words in result.said for words in CANNOT) or attach(guard, mode), result.said
+            exchanges(link, echo.port, count=1)  # refused is left as it was
+            return
+        result.said = "; ".join(warnings(done))
+        try:
+            status = guard.status()[0]
+            assert status["xdp"] == mode, status
+            result.figures["tc"] = status["tc"]
+            with guard.counting() as moved:
+                check_serving(link, echo.port)
+            assert moved["synack_sent"] >= 600 and moved["ack_valid"] >= 18, dict(moved)
+            assert not moved["no_room"], dict(moved)
+            established_survives(link, echo.port, lambda: attach(guard, mode))
+        finally:
+            established_survives(link, echo.port, guard.detach)
+        assert not guard.attached
+        exchanges(link, echo.port, count=1)
+
+
+def check_auto(report, link):
+    """auto takes the best there is, and says so where that is not native."""
+    with report.case(link.driver, "auto", "picks a mode and says it") as result:
+        guard = Guard(link.server, link.server_if)
+        done = guard.attach("auto", check=False)
+        if done.returncode:
+            result.said, result.works = refusal(done), False
+            assert "the kernel lacks" in result.said, result.said
+            return
+        try:
+            result.said = f"{guard.status()[0]['xdp']}" + "".join(f": {text}" for text in warnings(done))
+            if "native" not in result.said.split(":")[0]:
+                assert "generic XDP, not native" in result.said
+        finally:
+            guard.detach()

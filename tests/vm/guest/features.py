@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What stands on a NIC, beside it or in front of it: VLANs, bonds, bridges, large frames, bad lines, firewalls."""
+import contextlib
+
+from bench import Flood, attach, exchange, exchanges, half_open, refusal, throughput, warnings
+from drivers import check_serving
+from guard import Guard
+from nics import ends
+from report import Skip
+from server import Echo
+from world import wait_until
+
+FIREWALL = """
+table inet guest {
+    chain in {
+        type filter hook input priority 0; policy drop;
+        iif lo accept
+        meta l4proto { icmp, ipv6-icmp } accept
+        ct state established,related accept
+        tcp dport 1024-65535 ct state new accept
+    }
+}
+"""
+
+
+@contextlib.contextmanager
+def guarded(ns, ifname, mode="auto", result=None):
+    guard = Guard(ns, ifname)
+    done = attach(guard, mode)
+    if result:
+        text = guard.status()[0]["xdp"]
+        result.said = "; ".join([text, *warnings(done)])
+    try:
+        yield guard
+    finally:
+        guard.detach(check=False)
+
+
+def served(link, guard, port):
+    """Serves, and synward it was that answered."""
+    with guard.counting() as moved:
+        check_serving(link, port)
+    assert moved["synack_sent"] >= 600 and moved["ack_valid"] >= 18, dict(moved)
+
+
+@contextlib.contextmanager
+def vlan(link, proto, tag=7):
+    """VLAN interfaces on both ends."""
+    for ns, below, name in ((link.server, link.server_if, "svlan"), (link.client, link.client_if, "cvlan")):
+        ns.ip("link", "add", "link", below, "name", name, "type", "vlan", "proto", proto, "id", tag)
+    try:
+        yield ends(link.client, link.server, 20 + link.number, "svlan", "cvlan")
+    finally:
+        link.server.ip("link", "del", "svlan")
+        link.client.ip("link", "del", "cvlan")
+
+
+def strips(link, value=None):
+    """rx-vlan-offload of the server's NIC; None if it has no such switch."""
+    if value is not None:
+        link.server.run("ethtool", "-K", link.server_if, "rxvlan", value)
+    for line in link.server.run("ethtool", "-k", link.server_if).stdout.splitlines():
+        if line.startswith("rx-vlan-offload:"):
+            return None if "[fixed]" in line else line.split()[1]
+    return None
+
+
+def check_vlans(report, link, mode):
+    if mode == "native" and strips(link):
+        with report.case(link.driver, mode, "802.1Q with rx-vlan-offload on is refused") as result, vlan(link, "802.1Q"):
+            strips(link, "on")
+            done = Guard(link.server, link.server_if).attach(mode, check=False)
+            result.said, result.works = refusal(done), False
+            assert f"ethtool -K {link.server_if} rxvlan off" in result.said, result.said
+    if mode == "generic" and strips(link):
+        with report.case(link.driver, mode, "802.1Q with rx-vlan-offload on") as result, vlan(link, "802.1Q") as tagged, \
+                Echo(link.server, "ipv6", dual=True) as echo:
+            strips(link, "on")
+            with guarded(link.server, link.server_if, mode, result) as guard:
+                served(tagged, guard, echo.port)
+    for proto in ("802.1Q", "802.1ad"):
+        test = proto + (" with rx-vlan-offload off" if strips(link) else "")
+        with report.case(link.driver, mode, test) as result, vlan(link, proto) as tagged, Echo(link.server, "ipv6", dual=True) as echo:
+            if strips(link):
+                strips(link, "off")
+            with guarded(link.server, link.server_if, mode, result) as guard:
+                served(tagged, guard, echo.port)
+    if strips(link):
+        strips(link, "on")
+
+
+def check_bridge(report, link):
+    with report.case(link.driver, "auto", "port of a bridge that has the address") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        link.server.ip("link", "add", "br0", "type", "bridge")
+        link.server.ip("link", "set", link.server_if, "master", "br0")
+        try:
+            bridged = ends(link.client, link.server, 30 + link.number, "br0", link.client_if)
+            with guarded(link.server, link.server_if, result=result) as guard:
+                served(bridged, guard, echo.port)
+        finally:
+            link.server.ip("link", "del", "br0")
+
+
+def check_macvlan(report, link):
+    with report.case(link.driver, "auto", "macvlan on top") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        link.server.ip("link", "add", "link", link.server_if, "name", "mv0", "type", "macvlan", "mode", "bridge")
+        try:
+            above = ends(link.client, link.server, 40 + link.number, "mv0", link.client_if)
+            with guarded(link.server, link.server_if, result=result) as guard:
+                exchanges(above, echo.port)
+                exchanges(link, echo.port)
+        finally:
+            link.server.ip("link", "del", "mv0")
+
+
+def check_bond(report, one, other):
+    """Active-backup on both sides; the first cable is pulled under way."""
+    with report.case("bonding over " + one.driver, "auto", "bond, and one cable pulled") as result, Echo(one.server, "ipv6", dual=True) as echo:
+        sides = ((one.server, "sbond", one.server_if, other.server_if), (one.client, "cbond", one.client_if, other.client_if))
+        for ns, bond, first, second in sides:
+            ns.ip("link", "add", bond, "type", "bond", "mode", "active-backup", "miimon", 50)
+            for nic in (first, second):
+                ns.ip("link", "set", nic, "down")
+                ns.ip("link", "set", nic, "master", bond)
+        try:
+            bonded = ends(one.client, one.server, 50, "sbond", "cbond")
+            with guarded(one.server, "sbond", result=result) as guard:
+                served(bonded, guard, echo.port)
+                for ns, bond, first, second in sides:
+                    ns.ip("link", "set", "dev", bond, "type", "bond", "active_slave", second)
+                served(bonded, guard, echo.port)
+        finally:
+            for ns, bond, first, second in sides:
+                ns.ip("link", "del", bond)
+
+
+def check_large_frames(report, link, mode):
+    """MTU 9000: data in frames of several buffers goes through the program."""
+    with report.case(link.driver, mode, "MTU 9000") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        guard = Guard(link.server, link.server_if)
+        for ns, nic in ((link.server, link.server_if), (link.client, link.client_if)):
+            ns.ip("link", "set", nic, "mtu", 9000)
+        try:
+            done = guard.attach(mode, check=False)
+            if done.returncode:
+                result.said, result.works = refusal(done), False
+                assert "MTU" in result.said or "mtu" in result.said, result.said
+                return
+            check_serving(link, echo.port)
+            exchanges(link, echo.port, count=2, payload=bytes(range(256)) * 1200)
+        finally:
+            guard.detach(check=False)
+            for ns, nic in ((link.server, link.server_if), (link.client, link.client_if)):
+                ns.ip("link", "set", nic, "mtu", 1500)
+
+
+LINES = {
+    "10 % lost": "loss 10%",
+    "reordered": "delay 5ms reorder 30% 50%",
+    "half of it twice": "duplicate 50%",
+    "300 ms away": "delay 300ms",
+}
+
+
+def check_bad_lines(report, link, mode):
+    """netem at the client's end, on what it sends."""
+    with Echo(link.server, "ipv6", dual=True) as echo, guarded(link.server, link.server_if, mode) as guard:
+        for name, netem in LINES.items():
+            with report.case(link.driver, mode, f"line: {name}") as result:
+                link.client.run("tc", "qdisc", "add", "dev", link.client_if, "root", "netem", *netem.split())
+                try:
+                    try:
+                        with guard.counting() as moved:
+                            took = exchanges(link, echo.port, payload=b"through a bad line" * 500, timeout=30)
+                    except OSError as error:
+                        raise AssertionError(f"{error}; {dict(moved)}") from None
+                    result.figures["connect_ms"] = round(1000 * sorted(took)[len(took) // 2])
+                    assert moved["synack_sent"] >= 12, dict(moved)
+                finally:
+                    link.client.run("tc", "qdisc", "del", "dev", link.client_if, "root")
+
+
+def check_firewall(report, link, mode):
+    """nftables that accepts what conntrack knows, and new connections to some ports."""
+    link.server.nft(FIREWALL)
+    try:
+        with report.case(link.driver, mode, "stateful firewall, nf_conntrack_tcp_loose=1") as result, Echo(link.server, "ipv6", dual=True) as echo:
+            link.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+            with guarded(link.server, link.server_if, mode) as guard:
+                served(link, guard, echo.port)
+        with report.case(link.driver, mode, "stateful firewall, nf_conntrack_tcp_loose=0 is warned of") as result:
+            link.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
+            guard = Guard(link.server, link.server_if)
+            said = warnings(attach(guard, mode))
+            guard.detach()
+            result.works, result.said = False, "; ".join(said)
+            assert len(said) == 1 and "nf_conntrack_tcp_loose is 0" in said[0], said
+    finally:
+        link.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
+        link.server.nft("flush ruleset")
+
+
+def check_cost(report, link):
+    """An established connection's throughput: without, in generic and in native mode."""
+    with report.case(link.driver, "-", "throughput of an established connection") as result:
+        bare = throughput(link)
+        result.figures["bare"] = 1.0
+        for mode in ("generic", "native"):
+            guard = Guard(link.server, link.server_if)
+            if guard.attach(mode, check=False).returncode:
+                continue
+            try:
+                result.figures[mode] = round(throughput(link) / bare, 2)
+            finally:
+                guard.detach()
+        result.said = ", ".join(f"{mode} {share:.2f}" for mode, share in result.figures.items())

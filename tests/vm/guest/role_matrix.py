@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""One guest with a pair of each NIC: every driver in every mode, and what stands on them.
+
+        client namespace                      server namespace
+        clN ──────── emulated cable N ──────── svN    each in turn guarded
+"""
+import chain
+import drivers
+import features
+from nics import ends, take
+from pairs import CLIENT_MAC, SERVER_MAC
+from world import Namespace
+
+
+def take_links(server, client, numbers):
+    """Link by number, of the NICs that are there."""
+    links = {}
+    for number in numbers:
+        driver = take(server, SERVER_MAC.format(number), f"sv{number}")
+        if driver and take(client, CLIENT_MAC.format(number), f"cl{number}"):
+            links[number] = ends(client, server, number, f"sv{number}", f"cl{number}")
+            links[number].driver = driver
+    return links
+
+
+def run(report, options):
+    server, client = Namespace("s"), Namespace("c")
+    for ns in (server, client):
+        ns.sysctl("net.core.somaxconn", 4096)
+    links = take_links(server, client, range(1, 10))
+    only = options.get("only", "drivers,features,chain,cost").split(",")
+    for link in links.values() if "drivers" in only else ():
+        if link.number == 9:  # a second one, for the bond
+            continue
+        for mode in ("native", "generic"):
+            drivers.check_mode(report, link, mode)
+        drivers.check_auto(report, link)
+    if "features" in only:
+        run_features(report, links)
+    if "lines" in only:
+        features.check_bad_lines(report, links[1], "native")
+        features.check_bad_lines(report, links[1], "generic")
+    if "chain" in only:
+        chain.check_chain(report, links[1], "native")
+    if "cost" in only:
+        features.check_cost(report, links[1])
+
+
+def run_features(report, links):
+    first = links[1]
+    for number, mode in ((1, "native"), (2, "generic"), (3, "native")):
+        if number in links:
+            features.check_vlans(report, links[number], mode)
+    features.check_bridge(report, first)
+    features.check_macvlan(report, first)
+    if 9 in links:
+        features.check_bond(report, links[8], links[9])
+    for number in (1, 3):
+        features.check_large_frames(report, links[number], "native")
+    features.check_bad_lines(report, first, "native")
+    features.check_firewall(report, first, "native")
