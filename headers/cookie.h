@@ -34,14 +34,19 @@ static __always_inline __u32 sw_epoch(__u64 clock_ns)
 
 /*
  * Two keys at once: key[0] for cookies of epochs before switch_epoch, key[1] from it on.
- * A rotation must come SW_EPOCHS_VALID epochs after the one before at the earliest.
+ * When which may be replaced: user/keyring.h.
  */
-#define SW_EPOCHS_VALID 3
+#define SW_EPOCHS_VALID 3 /* an epoch's cookies are good in so many: its own and those after it */
+
+enum sw_key_source {
+	SW_KEYS_RANDOM = 0, /* this machine's own */
+	SW_KEYS_SHARED,	    /* derived from a secret that other machines have as well */
+};
 
 struct sw_secret {
 	struct sw_key key[2];
 	__u32 switch_epoch;
-	__u32 pad;
+	__u32 source; /* enum sw_key_source; for user space */
 };
 
 static __always_inline const struct sw_key *sw_epoch_key(const struct sw_secret *secret, __u32 epoch)

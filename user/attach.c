@@ -14,7 +14,7 @@ struct attach {
 	struct setup setup;
 };
 
-enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS }; /* without a letter */
+enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS, OPT_KEY_FILE }; /* without a letter */
 
 static const struct argp_option options[] = {
 	{"ports", 'p', "LIST|auto", 0,
@@ -38,6 +38,10 @@ static const struct argp_option options[] = {
 	{"syncookies", OPT_SYNCOOKIES, "set|refuse", 0,
 	 "On the compat path: set net.ipv4.tcp_syncookies to 2 and put it back on detach, or "
 	 "refuse to attach where it is not 2 (default: set)",
+	 0},
+	{"key-file", OPT_KEY_FILE, "FILE", 0,
+	 "Cookie keys from the secret in FILE, which a group of machines shares; "
+	 "see 'synward key --help'",
 	 0},
 	{}};
 
@@ -102,6 +106,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_FLOWS:
 		if (targets_flows(&a->setup.targets, arg))
 			argp_error(state, "no number of flows, 1k to 64M: '%s'", arg);
+		return 0;
+	case OPT_KEY_FILE:
+		if (!*arg || strlen(arg) >= sizeof(a->setup.key_file))
+			argp_error(state, "no path of a file: '%s'", arg);
+		strcpy(a->setup.key_file, arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (a->ifname)

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 
 #include "checks.h"
+#include "keys.h"
 #include "nat.h"
 #include "netdev.h"
 #include "path.h"
@@ -140,6 +141,15 @@ static int check_conntrack(const struct check_scene *scene, struct why *why)
 	return 0;
 }
 
+static int check_clock(const struct check_scene *scene, struct why *why)
+{
+	if (scene->plan->shared && !keys_clock_synchronised())
+		scene->warn(scene->arg,
+			    "nothing keeps this machine's clock right, and shared keys count on "
+			    "it; run chrony or systemd-timesyncd");
+	return 0;
+}
+
 /* A DNATed port has no listener here, or only a proxy's: a cookie for it would break it. */
 static void leave_alone(void *arg, const struct nat_rule *rule)
 {
@@ -185,4 +195,4 @@ const struct check checks_machine[] = {{"privileges", check_privileges},
 				       {}};
 
 const struct check checks_interface[] = {
-	{"syncookies", check_syncookies}, {"timestamps", check_timestamps}, {"vlan", check_vlan}, {"conntrack", check_conntrack}, {"nat", check_nat}, {}};
+	{"syncookies", check_syncookies}, {"timestamps", check_timestamps}, {"vlan", check_vlan}, {"conntrack", check_conntrack}, {"clock", check_clock}, {"nat", check_nat}, {}};

@@ -102,7 +102,7 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 	__u64 offset_ns = keys_epoch_offset_ns();
 	int err;
 
-	err = keys_fill(object_map(host->base, "secrets"), offset_ns);
+	err = keys_fill(object_map(host->base, "secrets"), plan->shared, offset_ns);
 	if (!err)
 		err = write_settings(host, plan, offset_ns);
 	if (err)
@@ -263,6 +263,24 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 	return err;
 }
 
+/* Keys of a group stay as they are where its secret is not given. */
+static int renew_keys(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
+{
+	int secrets_fd = object_map(host->base, "secrets"), err;
+	struct keys_state state;
+	struct keys_news ignored;
+	__u32 wait_s;
+
+	if (plan->shared)
+		return keys_follow(secrets_fd, object_map(host->base, "config"), plan->shared,
+				   &ignored);
+	err = keys_look(secrets_fd, epoch_offset_ns, &state);
+	if (err || state.source == SW_KEYS_SHARED)
+		return err;
+	err = keys_rotate(secrets_fd, epoch_offset_ns, &wait_s);
+	return err == -EAGAIN ? 0 : err;
+}
+
 /* After the switch: what the running maps are told, in the order that never refuses a good cookie.
  */
 static int renew_maps(const struct host *host, const struct plan *plan, struct sw_info *info)
@@ -278,7 +296,7 @@ static int renew_maps(const struct host *host, const struct plan *plan, struct s
 	if (!err)
 		err = write_settings(host, plan, old.epoch_offset_ns);
 	if (!err)
-		err = keys_rotate(object_map(host->base, "secrets"), old.epoch_offset_ns);
+		err = renew_keys(host, plan, old.epoch_offset_ns);
 	if (err < 0)
 		return err;
 	info->attached_at_ns = before.attached_at_ns; /* its counters go on too */

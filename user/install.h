@@ -4,6 +4,7 @@
 #define SYNWARD_INSTALL_H
 
 #include "guard.h"
+#include "keyfile.h"
 #include "ports.h"
 #include "targets.h"
 #include "xdp.h"
@@ -16,6 +17,7 @@ struct plan {
 	enum sw_path path;
 	const struct targets *targets; /* proxy path */
 	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */
+	const struct keyfile_secret *shared; /* NULL: keys of this machine's own */
 	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */
 };
 

@@ -7,7 +7,6 @@
 #include <bpf/bpf.h>
 
 #include "checks.h"
-#include "keys.h"
 #include "members.h"
 #include "pins.h"
 #include "settings.h"
@@ -124,7 +123,7 @@ static void say_guarded(struct members *m, const struct member *member, bool ren
 }
 
 /* 1: there is no such interface now. */
-static int put_on(struct members *m, struct member *member,
+static int put_on(struct members *m, struct member *member, const struct config *config,
 		  const struct config_interface *interface, struct why *why)
 {
 	/* The words of the key stand in the order of enum sw_xdp_mode, auto first. */
@@ -136,6 +135,7 @@ static int put_on(struct members *m, struct member *member,
 	struct why text = {};
 	int err;
 
+	strcpy(setup.key_file, config->synward.key_file);
 	if (guard_by_name(member->name, &member->guard, &text))
 		return 1;
 	err = helper_guard(m->helper, &setup, &member->guard, &result, &member->maps, &text);
@@ -201,7 +201,8 @@ static void note_trouble(struct members *m, struct member *member, const struct 
 }
 
 /* One interface of next. At the start a failure is noted; later it is everybody's. */
-static int bring(struct members *m, const struct config_interface *interface, struct why *why)
+static int bring(struct members *m, const struct config *next,
+		 const struct config_interface *interface, struct why *why)
 {
 	struct member *member = find(m, interface->name) ?: add(m, interface->name);
 	int err;
@@ -210,7 +211,7 @@ static int bring(struct members *m, const struct config_interface *interface, st
 		return why_is(why, -E2BIG, "too many interfaces");
 	if (member->on)
 		return update(m, member, interface, why);
-	err = put_on(m, member, interface, why);
+	err = put_on(m, member, next, interface, why);
 	if (err > 0)
 		return 0;
 	if (err && !m->config) {
@@ -280,7 +281,7 @@ int members_apply(struct members *m, const struct config *next, struct why *why)
 	if (err)
 		return err;
 	for (i = 0; !err && i < next->interfaces; i++)
-		err = bring(m, &next->interface[i], why);
+		err = bring(m, next, &next->interface[i], why);
 	if (err) {
 		go_back(m, before, was_on);
 		return err;
@@ -387,7 +388,7 @@ void members_follow(struct members *m)
 	for (i = 0; i < m->count; i++) {
 		interface = config_interface(m->config, m->item[i].name);
 		if (!m->item[i].on && !m->item[i].by_hand && interface &&
-		    put_on(m, &m->item[i], interface, &why) < 0)
+		    put_on(m, &m->item[i], m->config, interface, &why) < 0)
 			note_trouble(m, &m->item[i], &why);
 	}
 	for (i = m->count - 1; i >= 0; i--) {
@@ -444,30 +445,14 @@ void members_refresh(struct members *m)
 	}
 }
 
-static void rotate(struct members *m, struct member *member)
-{
-	int secrets_fd = host_maps_fd(&member->maps, "secrets"), err;
-	__u64 offset_ns, age_s;
-
-	err = settings_epoch_offset(host_maps_fd(&member->maps, "config"), &offset_ns);
-	if (!err)
-		err = keys_age_s(secrets_fd, offset_ns, &age_s);
-	if (!err && age_s * 1000 >= m->config->synward.key_rotation)
-		err = keys_rotate(secrets_fd, offset_ns);
-	if (err > 0)
-		log_say(m->log, LOG_INFO, member->name, "new cookie key");
-	else if (err < 0)
-		log_say(m->log, LOG_ERR, member->name, "cannot rotate the cookie key: %s",
-			strerror(-err));
-}
-
 void members_rotate(struct members *m)
 {
 	int i;
 
 	for (i = 0; i < m->count; i++) {
 		if (m->item[i].on)
-			rotate(m, &m->item[i]);
+			rotation_tick(&m->item[i].rotation, m->log, m->item[i].name,
+				      &m->item[i].maps, &m->config->synward);
 	}
 }
 

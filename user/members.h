@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "helper.h"
+#include "rotation.h"
 
 struct member {
 	char name[IF_NAMESIZE];
@@ -16,6 +17,7 @@ struct member {
 	struct guard guard;
 	struct sw_info info;
 	struct host_maps maps;
+	struct rotation rotation;
 	struct ports ports; /* as last written: without those that are redirected */
 	char trouble[sizeof(
 		((struct why *)0)->text)]; /* why not, as last said; "" if it is not there */

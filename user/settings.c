@@ -79,3 +79,15 @@ int settings_epoch_offset(int config_fd, __u64 *ret_ns)
 		*ret_ns = config.epoch_offset_ns;
 	return err;
 }
+
+int settings_set_epoch_offset(int config_fd, __u64 epoch_offset_ns)
+{
+	struct sw_config config;
+	__u32 zero = 0;
+	int err = read_config(config_fd, &config);
+
+	if (err)
+		return err;
+	config.epoch_offset_ns = epoch_offset_ns;
+	return bpf_map_update_elem(config_fd, &zero, &config, BPF_ANY) ? -errno : 0;
+}

@@ -8,10 +8,13 @@
 /* Whole, in one update, and only if something differs; the routes' metrics are read afresh. */
 int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns);
 
-/* The same with the clock of epochs as it is, which must never change under a running guard. */
+/* The same with the clock of epochs as it is. */
 int settings_update(int config_fd, int routes_fd, const struct ports *ports);
 
 int settings_ports(int config_fd, struct ports *ret);
+/* Only where the keys follow the clock of day (keys.h). */
+int settings_set_epoch_offset(int config_fd, __u64 epoch_offset_ns);
+
 int settings_epoch_offset(int config_fd, __u64 *ret_ns);
 
 #endif

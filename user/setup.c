@@ -110,10 +110,12 @@ int setup_check_machine(const struct setup *s, struct why *why)
 	return checks_run(checks_machine, &scene, why);
 }
 
-static int guard_locked(const struct setup *s, const struct guard *g, struct setup_result *ret,
+static int guard_locked(const struct setup *s, const struct guard *g,
+			const struct keyfile_secret *shared, struct setup_result *ret,
 			struct host_maps *keep, struct why *why)
 {
 	struct plan plan = {
+		.shared = shared,
 		.ports = s->ports,
 		.ports_auto = s->ports_auto,
 		.targets = &s->targets,
@@ -139,6 +141,10 @@ static int guard_locked(const struct setup *s, const struct guard *g, struct set
 		/* Left by a process that was killed, or by somebody who took XDP away. */
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
+	if (!err && shared && plan.path == SW_PATH_COMPAT)
+		err = why_is(why, -EOPNOTSUPP,
+			     "a shared key file needs the host path: the compat path uses the "
+			     "kernel's cookies, whose keys no other machine can have");
 	if (!err)
 		err = check_interface(s, g, &plan, why);
 	if (err)
@@ -151,16 +157,21 @@ static int guard_locked(const struct setup *s, const struct guard *g, struct set
 int setup_guard(const struct setup *s, const struct guard *g, struct setup_result *ret,
 		struct host_maps *keep, struct why *why)
 {
+	bool is_shared = s->key_file[0];
 	struct setup_result result = {};
+	struct keyfile_secret shared;
 	int lock, err;
 
 	err = pins_mount(why);
+	if (!err && is_shared)
+		err = keyfile_read(s->key_file, &shared, why);
 	if (err)
 		return err;
 	lock = pins_lock(why);
 	if (lock < 0)
 		return lock;
-	err = guard_locked(s, g, &result, keep, why);
+	err = guard_locked(s, g, is_shared ? &shared : NULL, &result, keep, why);
+	keyfile_wipe(&shared);
 	close(lock);
 	if (!err)
 		*ret = result;

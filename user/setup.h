@@ -19,6 +19,7 @@ struct setup {
 	int path;	      /* an enum sw_path or PATH_AUTO */
 	struct targets targets; /* proxy path */
 	bool keep_syncookies; /* refuse rather than set net.ipv4.tcp_syncookies */
+	char key_file[200]; /* "": keys of this machine's own; of a guard that runs, those it has */
 	void (*warn)(void *arg, const char *text);
 	void *arg;
 };

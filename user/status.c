@@ -140,14 +140,15 @@ static void put_key_age(struct json_object *obj, const struct xdp_state *xdp,
 {
 	int prog_fd = xdp->ours_count ? xdp_open_ours(xdp) : -ENOENT, secrets_fd;
 	struct host_maps maps = {};
-	__u64 age_s;
+	struct keys_state state;
 
 	if (prog_fd < 0)
 		return;
 	if (!host_maps_of(prog_fd, &maps)) {
 		secrets_fd = host_maps_fd(&maps, "secrets");
-		if (secrets_fd >= 0 && !keys_age_s(secrets_fd, config->epoch_offset_ns, &age_s))
-			json_object_object_add(obj, "key_age_s", json_object_new_uint64(age_s));
+		if (secrets_fd >= 0 && !keys_look(secrets_fd, config->epoch_offset_ns, &state))
+			json_object_object_add(obj, "key_age_s",
+					       json_object_new_uint64(state.age_s));
 		host_maps_close(&maps);
 	}
 	close(prog_fd);

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# The keys' logic of user/, with ASan and UBSan: no kernel, the clock is an argument.
+
+USER_TESTS     := $(wildcard tests/user/*.c)
+USER_TESTS_SRC := $(USER_TESTS) user/keyring.c user/keyfile.c tests/unit/lsan.c
+USER_TESTS_OBJ := $(USER_TESTS_SRC:%.c=$(B)/user.obj/%.o)
+
+$(B)/user.obj/%.o: %.c user/keyring.h user/keyfile.h $(HEADERS)
+	$(say) CC $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE -Iuser $(UNIT_CFLAGS) -c $< -o $@
+
+$(B)/tests/user: $(USER_TESTS_OBJ)
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(UNIT_CFLAGS) $^ -o $@ $(LDFLAGS) -lcriterion -lnettle
+
+CHECKS += $(B)/tests/user
