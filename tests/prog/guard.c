@@ -356,7 +356,7 @@ bool guard_notes(void)
 {
 	__u64 hash;
 
-	return !bpf_map_get_next_key(bpf_map__fd(skel->maps.notes), NULL, &hash);
+	return !bpf_map_get_next_key(object_map(object, "notes"), NULL, &hash);
 }
 
 __u64 guard_events(enum sw_event event)
