@@ -10,11 +10,13 @@
 #include "lib/server.h"
 #include "lib/inward.h"
 #include "lib/outward.h"
+#include "lib/icmp.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define SW_BUDGET_UNPROVEN 1000 /* ACKs of connections that may be from before, a second and CPU   \
-				 */
+#define SW_BUDGET_UNPROVEN                                                                         \
+	1000 /* ACKs of connections that may be from before, a second and CPU                      \
+	      */
 
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
 					     struct net *net, const struct sw_tuple *t)
@@ -140,6 +142,8 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	case SW_SEG_SYN:
 		if (sw_known_maybe(scene->state, pkt->hash) && sw_direct_known(pkt->hash))
 			return SW_DIRECT_SEGMENT;
+		if (scene->listener->window_flags & SW_WF_DRAINING)
+			return SW_NOT_GUARDED;
 		return answer_syn(ctx, pkt, scene);
 	case SW_SEG_ACK:
 		return pkt->header_length < sizeof(struct tcphdr) ? SW_ACK_INVALID
@@ -162,6 +166,7 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 
 	switch (sw_parse(ctx, &pkt)) {
 	case SW_PARSE_OTHER:
+		sw_icmp_in(ctx);
 		return SW_OTHER_TRAFFIC;
 	case SW_PARSE_LATER_FRAGMENT:
 		return SW_LATER_FRAGMENT;
@@ -175,7 +180,8 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	scene.listener = sw_target_find(&pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
+	scene.listener = sw_target_find(&pkt.tuple, scene.secret->hash_seed[0],
+					ctx->ingress_ifindex, scene.now_ns);
 	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE ||
 	    !frame_is_for_us(ctx, scene.listener))
 		return SW_NOT_GUARDED;
@@ -210,10 +216,17 @@ int synward_tc(struct __sk_buff *skb)
 		return SW_TC_NEXT;
 	if (skb->data_end - skb->data < SW_PULL_MAX)
 		bpf_skb_pull_data(skb, skb->len < SW_PULL_MAX ? skb->len : SW_PULL_MAX);
-	if (sw_parse_skb(skb, &pkt) != SW_PARSE_TCP)
+	switch (sw_parse_skb(skb, &pkt)) {
+	case SW_PARSE_TCP:
+		break;
+	case SW_PARSE_OTHER:
+		sw_icmp_out(skb);
 		return SW_TC_NEXT;
+	default:
+		return SW_TC_NEXT;
+	}
 	now_ns = sw_now_ns(&slot->walk);
-	l = sw_target_find(&pkt.tuple, secret->hash_seed[0], now_ns);
+	l = sw_target_find(&pkt.tuple, secret->hash_seed[0], skb->ifindex, now_ns);
 	if (!l || l->state == SW_LISTENER_NONE || pkt.header_length < sizeof(struct tcphdr))
 		return SW_TC_NEXT;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);

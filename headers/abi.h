@@ -230,6 +230,7 @@ enum sw_listener_state {
 #define SW_WF_RCVBUF_LOCKED  0x01
 #define SW_WF_SIGNED_WINDOWS 0x02
 #define SW_WF_LEARNING	     0x04 /* proxy mode: not all of the server's options are known */
+#define SW_WF_DRAINING	     0x08 /* proxy mode: takes no new connections */
 
 #define SW_LS_SLOT (SW_SERVICES - 1)
 #define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */

@@ -39,6 +39,7 @@ enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 #define SW_FLOW_FIN 0x01       /* this end has sent its FIN */
 #define SW_FLOW_FIN_ACKED 0x02 /* this end has acknowledged the other's FIN */
 #define SW_FLOW_RST 0x04       /* this end has reset the connection */
+#define SW_FLOW_GONE 0x08      /* the server: an ICMP error said that it cannot be reached */
 
 /* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP,
  * [SW_SERVER] by tc. */

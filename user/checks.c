@@ -133,6 +133,8 @@ static int check_conntrack(const struct check_scene *scene, struct why *why)
 {
 	int value;
 
+	if (scene->plan->path == SW_PATH_PROXY) /* where conntrack sees the SYN */
+		return 0;
 	if (!sysctl_read("net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
 		scene->warn(scene->arg,
 			    "net.netfilter.nf_conntrack_tcp_loose is 0: conntrack never sees the "
@@ -184,6 +186,8 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 
 int check_nat(const struct check_scene *scene, struct why *why)
 {
+	if (scene->plan->path == SW_PATH_PROXY)
+		return 0;
 	/* What cannot be read is no reason not to guard: most hosts have no NAT. */
 	nat_each(scene->guard->ifname, leave_alone, (void *)scene);
 	return 0;

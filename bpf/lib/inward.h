@@ -13,6 +13,7 @@
 
 /* A server that does not answer gets so many SYNs, each made of a segment of the client's. */
 #define SW_SYNS_MAX 12
+#define SW_ANSWER_NS (60 * SW_NS_PER_S) /* then the client's next segment gets a RST */
 #define SW_SYN_AGAIN_MS 150 /* below the client's first probe, above what comes in one batch */
 
 /*
@@ -264,14 +265,84 @@ static __always_inline __u16 sw_window_of(struct xdp_md *ctx, const struct sw_pa
 	return (void *)(tcp + 1) > (void *)(long)ctx->data_end ? 0 : bpf_ntohs(tcp->window);
 }
 
+#define SW_RST_TTL 64
+
+/* As sw_swap_mac(), of the IP addresses; IPv4's checksum covers a new TTL. */
+static __always_inline bool sw_turn_l3(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__be16 from, to;
+
+	if (pkt->tuple.family_v6) {
+		struct ipv6hdr *ip6 = sw_l3(ctx, pkt);
+
+		if ((void *)(ip6 + 1) > end)
+			return false;
+		__builtin_memcpy(&ip6->saddr, &pkt->tuple.daddr_hi, 16);
+		__builtin_memcpy(&ip6->daddr, &pkt->tuple.saddr_hi, 16);
+		ip6->hop_limit = SW_RST_TTL;
+	} else {
+		struct iphdr *ip = sw_l3(ctx, pkt);
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		ip->saddr = (__u32)pkt->tuple.daddr_lo;
+		ip->daddr = (__u32)pkt->tuple.saddr_lo;
+		from = *(__be16 *)&ip->ttl; /* with the protocol behind it */
+		ip->ttl = SW_RST_TTL;
+		to = *(__be16 *)&ip->ttl;
+		ip->check = sw_csum_change(ip->check, (__u64)(__u16)~from + to);
+	}
+	return true;
+}
+
+/* Rewrites the client's segment in place into the server's RST. 0 if the driver has no room. */
+__noinline int sw_make_rst(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_flow *f)
+{
+	struct ethhdr *eth;
+	struct tcphdr *tcp;
+	__u32 *word;
+
+	if (!pkt || !f || !sw_resize(ctx, pkt, sizeof(*tcp)) ||
+	    !sw_set_l3_length(ctx, pkt, sizeof(*tcp)) || !sw_turn_l3(ctx, pkt))
+		return 0;
+	eth = (void *)(long)ctx->data;
+	word = sw_l4(ctx, pkt);
+	tcp = (void *)word;
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end ||
+	    (void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	sw_swap_mac(eth);
+	word[0] = bpf_htonl((__u32)pkt->tuple.dport << 16 | pkt->tuple.sport);
+	word[1] = bpf_htonl(f->cookie + 1);
+	word[2] = bpf_htonl(pkt->seq);
+	word[3] = bpf_htonl(5U << 28 | (__u32)(SW_RST | SW_ACK) << 16);
+	word[4] = 0;
+	tcp->check = ~sw_csum_fold(sw_csum_tuple(&pkt->tuple, sizeof(*tcp)) + word[0] + word[1] +
+				   word[2] + word[3]);
+	return 1;
+}
+
+/* The server is given up: the client learns it with its next segment. */
+static __always_inline enum sw_reason sw_flow_fail(struct xdp_md *ctx, const struct sw_packet *pkt,
+						   struct sw_flow *f)
+{
+	f->side[SW_CLIENT].bits |= SW_FLOW_RST;
+	return sw_make_rst(ctx, pkt, f) ? SW_FLOW_FAILED : SW_NO_ROOM;
+}
+
 /* Before the server's answer: the client's probes are what retransmits the SYN. */
-static __always_inline enum sw_reason
-sw_flow_waiting(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f, __u32 now_ms)
+static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
+						      const struct sw_packet *pkt,
+						      struct sw_flow *f, __u64 now_ns, __u32 now_ms)
 {
 	struct sw_tcpopts seen;
 
-	if (f->syns >= SW_SYNS_MAX || now_ms - f->syn_ms < SW_SYN_AGAIN_MS ||
-	    pkt->header_length < sizeof(struct tcphdr))
+	if (pkt->header_length < sizeof(struct tcphdr) || pkt->l4_length < pkt->header_length)
+		return SW_FLOW_HELD;
+	if (f->side[SW_SERVER].bits & SW_FLOW_GONE || now_ns - f->opened_ns > SW_ANSWER_NS)
+		return sw_flow_fail(ctx, pkt, f);
+	if (f->syns >= SW_SYNS_MAX || now_ms - f->syn_ms < SW_SYN_AGAIN_MS)
 		return SW_FLOW_HELD;
 	sw_options(ctx, pkt, &seen);
 	f->syns++;
@@ -287,7 +358,8 @@ static __always_inline enum sw_reason sw_flow_in(struct xdp_md *ctx, const struc
 		return f->flags & SW_FF_ANSWERED ? SW_FLOW_SYN : SW_FLOW_HELD;
 	sw_note_in(f, pkt, sw_window_of(ctx, pkt), now_ns);
 	if (!(f->flags & SW_FF_ANSWERED))
-		return pkt->flags & SW_RST ? SW_FLOW_SEGMENT : sw_flow_waiting(ctx, pkt, f, now_ms);
+		return pkt->flags & SW_RST ? SW_FLOW_SEGMENT
+					   : sw_flow_waiting(ctx, pkt, f, now_ns, now_ms);
 	if (!(pkt->flags & SW_ACK))
 		return SW_FLOW_SEGMENT;
 	return sw_translate_in(ctx, pkt, f) ? SW_FLOW_SEGMENT : SW_TRUNCATED;

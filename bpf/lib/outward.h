@@ -45,15 +45,18 @@ static __always_inline enum sw_parse sw_parse_skb(struct __sk_buff *skb, struct 
 	return parsed;
 }
 
-/* The checksum follows a change of what it covers; packet pointers are no longer good. */
-static __always_inline void sw_skb_csum(struct __sk_buff *skb, const struct sw_packet *pkt,
-					__u64 change)
+/* The checksum at that offset follows a change; packet pointers are no longer good. */
+static __always_inline void sw_skb_csum(struct __sk_buff *skb, __u32 offset, __u64 change)
 {
 	change = (change & 0xffffffff) + (change >> 32);
 	change = (change & 0xffffffff) + (change >> 32);
 	if (change)
-		bpf_l4_csum_replace(skb, pkt->l4_offset + offsetof(struct tcphdr, check), 0, change,
-				    0);
+		bpf_l4_csum_replace(skb, offset, 0, change, 0);
+}
+
+static __always_inline __u32 sw_check_offset(const struct sw_packet *pkt)
+{
+	return pkt->l4_offset + offsetof(struct tcphdr, check);
 }
 
 /* Copies the options area into buf; returns how many bytes. */
@@ -134,7 +137,7 @@ static __always_inline void sw_translate_out(struct __sk_buff *skb, const struct
 	if ((void *)(word + 5) > (void *)(long)skb->data_end)
 		return;
 	change += sw_translate_header(f, SW_TO_CLIENT, word);
-	sw_skb_csum(skb, pkt, change);
+	sw_skb_csum(skb, sw_check_offset(pkt), change);
 }
 
 /* A bare ACK to be made of a SYN-ACK; numbers in host order. */
@@ -143,7 +146,9 @@ struct sw_bare_ack {
 	__u32 tsval, tsecr;
 	__u16 window;
 	__u8 tstamp;
-	__u8 turn; /* swap MAC and IP addresses and ports */
+	__u8 turn;  /* swap MAC and IP addresses and ports */
+	__u8 flags; /* SW_ACK, or SW_RST */
+	__u8 pad[3];
 };
 
 static __always_inline void sw_swap_words(__u32 *a, __u32 *b)
@@ -199,7 +204,7 @@ __noinline int sw_make_ack(struct __sk_buff *skb, const struct sw_packet *pkt,
 	last = bpf_ntohl(word[3]);
 	change += sw_put_word(&word[1], a->seq);
 	change += sw_put_word(&word[2], a->ack);
-	change += sw_put_word(&word[3], (last & 0xff000000) | (__u32)SW_ACK << 16 | a->window);
+	change += sw_put_word(&word[3], (last & 0xff000000) | (__u32)a->flags << 16 | a->window);
 	fresh[5] = a->tstamp ? bpf_htonl(SW_OPTWORD_NOPS_TS) : SW_OPTWORD_NOPS;
 	fresh[6] = a->tstamp ? bpf_htonl(a->tsval) : SW_OPTWORD_NOPS;
 	fresh[7] = a->tstamp ? bpf_htonl(a->tsecr) : SW_OPTWORD_NOPS;
@@ -214,7 +219,7 @@ __noinline int sw_make_ack(struct __sk_buff *skb, const struct sw_packet *pkt,
 		change += sw_sum_change(word[i], to);
 		word[i] = to;
 	}
-	sw_skb_csum(skb, pkt, change);
+	sw_skb_csum(skb, sw_check_offset(pkt), change);
 	return 1;
 }
 
@@ -234,6 +239,7 @@ static __always_inline int sw_answer_both(struct __sk_buff *skb, const struct sw
 				  : sw_window_to_server(f, f->side[SW_CLIENT].window),
 		.tstamp = !!(f->flags & SW_FF_SERVER_TSTAMP),
 		.turn = 1,
+		.flags = SW_ACK,
 	};
 
 	if (!sw_make_ack(skb, pkt, &a))
@@ -311,18 +317,34 @@ static __always_inline int sw_flow_synack(struct __sk_buff *skb, const struct sw
 	return sw_answer_both(skb, pkt, f, &opts, window);
 }
 
-/* Before its SYN-ACK a server can only refuse; a RST to a SYN has no number of its own. */
+/* A RST to a SYN has no number of its own. */
 static __always_inline int sw_flow_refused(struct __sk_buff *skb, const struct sw_packet *pkt,
 					   struct sw_flow *f)
 {
 	__u32 *word = sw_skb_l4(skb, pkt);
 
-	if (!(pkt->flags & SW_RST) || (void *)(word + 5) > (void *)(long)skb->data_end)
+	if ((void *)(word + 5) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
 	f->side[SW_SERVER].bits |= SW_FLOW_RST;
 	sw_count_event(SW_EV_FLOW_REFUSED);
-	sw_skb_csum(skb, pkt, sw_put_word(&word[1], f->cookie + 1));
+	sw_skb_csum(skb, sw_check_offset(pkt), sw_put_word(&word[1], f->cookie + 1));
 	return SW_TC_NEXT;
+}
+
+/*
+ * The server still has an older connection of this tuple and challenges the SYN. The
+ * client would answer with a RST of that number (RFC 9293 3.10.7.4, RFC 5961 4) and try
+ * again; so does its flow: the next probe becomes another SYN.
+ */
+static __always_inline int sw_flow_stale(struct __sk_buff *skb, const struct sw_packet *pkt)
+{
+	struct sw_bare_ack a = {.seq = pkt->ack, .turn = 1, .flags = SW_RST};
+
+	if (pkt->flags & SW_ACK && sw_make_ack(skb, pkt, &a)) {
+		sw_count_event(SW_EV_FLOW_STALE);
+		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	}
+	return TC_ACT_SHOT;
 }
 
 static __always_inline int sw_flow_out(struct __sk_buff *skb, const struct sw_packet *pkt,
@@ -339,7 +361,7 @@ static __always_inline int sw_flow_out(struct __sk_buff *skb, const struct sw_pa
 	};
 
 	if (!(f->flags & SW_FF_ANSWERED))
-		return sw_flow_refused(skb, pkt, f);
+		return pkt->flags & SW_RST ? sw_flow_refused(skb, pkt, f) : sw_flow_stale(skb, pkt);
 	sw_flow_note(f, SW_SERVER, &e, now_ns);
 	sw_count_event(SW_EV_FLOW_FRAME_OUT);
 	sw_translate_out(skb, pkt, f);

@@ -74,12 +74,14 @@ static __always_inline bool sw_target_in_scope(const struct sw_proxy *p,
 }
 
 /* Reads what is known of t's destination into *l; state NONE if it is not to be guarded. */
-__noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, __u64 now_ns)
+__noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, __u32 ifindex,
+			      __u64 now_ns)
 {
 	struct sw_server_key key = {};
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_config *cfg = SW_THE(config);
 	struct sw_proxy *p = SW_THE(proxy);
+	struct net_device *dev;
 	struct sw_server *s;
 	__u16 port;
 
@@ -103,8 +105,11 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 	key.family_v6 = t->family_v6;
 	s = bpf_map_lookup_elem(&servers, &key);
 	/* A signature covers what would be translated. */
-	l->flags = SW_LF_SIGNED | SW_LF_ANY_MAC;
-	if (p->draining || (p->ports_auto && !(s && s->seen_ns))) {
+	l->flags = SW_LF_SIGNED;
+	dev = sw_dev_find((struct net *)slot->walk.net, ifindex);
+	if (dev)
+		sw_listener_mac(l, dev);
+	if (p->ports_auto && !(s && s->seen_ns)) {
 		l->state = SW_LISTENER_UNSEEN;
 		return 0;
 	}
@@ -115,12 +120,14 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 		sw_target_unseen(l, t->family_v6);
 	if (!s || (s->known & SW_LEARN_ALL) != SW_LEARN_ALL)
 		l->window_flags = SW_WF_LEARNING;
+	if (p->draining)
+		l->window_flags |= SW_WF_DRAINING;
 	return 0;
 }
 
 /* The service t goes to, from this CPU's cache; the window of its SYN-ACK is always 0. */
 static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple *t, __u64 seed,
-							  __u64 now_ns)
+							  __u32 ifindex, __u64 now_ns)
 {
 	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
 	__u32 at =
@@ -132,7 +139,7 @@ static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple 
 		return NULL;
 	if (l->addr_lo != t->daddr_lo || l->addr_hi != t->daddr_hi || l->port != t->dport ||
 	    l->generation != cfg->generation || now_ns > l->fresh_until_ns)
-		sw_target_read(t, l, now_ns);
+		sw_target_read(t, l, ifindex, now_ns);
 	return l;
 }
 

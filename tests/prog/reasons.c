@@ -147,6 +147,7 @@ static bool is_of_proxy(enum sw_reason reason)
 	case SW_FLOW_SYN_AGAIN:
 	case SW_FLOW_SEGMENT:
 	case SW_FLOW_SYN:
+	case SW_FLOW_FAILED:
 	case SW_FLOW_HELD:
 	case SW_DIRECT_SEGMENT:
 	case SW_ACK_UNPROVEN:
