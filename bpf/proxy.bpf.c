@@ -120,8 +120,10 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 	return open_flow(ctx, pkt, scene, &agreed, isn);
 }
 
-/* The flow that decides on a segment; of a SYN only if the tuple may be known, and the flow is not
- * over. */
+/*
+ * The flow that decides on a segment, or NULL. A SYN asks only where the tuple may be
+ * known, and is the flow's only while the server is to judge it.
+ */
 static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
 					       const struct sw_scene *scene)
 {
@@ -132,7 +134,22 @@ static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
 	if (!mine || (syn && !sw_known_maybe(scene->state, pkt->hash)))
 		return NULL;
 	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
-	return f && syn && !sw_flow_live(f) ? NULL : f;
+	return f && syn && sw_flow_replaceable(f) ? NULL : f;
+}
+
+/* An ACK on a flow that is over, or never began: it may bring the cookie of a new one. */
+static __always_inline bool begins_anew(struct xdp_md *ctx, const struct sw_packet *pkt,
+					const struct sw_scene *scene, const struct sw_flow *f)
+{
+	struct sw_tcpopts seen, agreed;
+	__u32 isn;
+
+	if (!sw_flow_replaceable(f) || classify(pkt->flags) != SW_SEG_ACK ||
+	    pkt->header_length < sizeof(struct tcphdr))
+		return false;
+	sw_options(ctx, pkt, &seen);
+	return find_cookie(pkt, scene, &seen, &agreed, &isn) &&
+	       (isn != f->client_isn || pkt->ack - 1 != f->cookie);
 }
 
 static __always_inline enum sw_reason
@@ -187,7 +204,7 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 		return SW_NOT_GUARDED;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
 	f = flow_of(&pkt, &scene);
-	if (f)
+	if (f && !begins_anew(ctx, &pkt, &scene, f))
 		return sw_flow_in(ctx, &pkt, f, scene.now_ns, scene.now_ms);
 	if (scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;

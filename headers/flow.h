@@ -142,10 +142,12 @@ static __always_inline int sw_flow_expired(const struct sw_flow *f, __u64 now_ns
 	return (__s64)idle_ns > 0 && idle_ns > sw_flow_timeout_ns(sw_flow_state(f));
 }
 
-/* True while a SYN on the tuple is the server's to judge and not a new beginning. */
-static __always_inline int sw_flow_live(const struct sw_flow *f)
+/* True if a new connection of the tuple may take its place: it has not begun, or is over. */
+static __always_inline int sw_flow_replaceable(const struct sw_flow *f)
 {
-	return sw_flow_state(f) <= SW_FLOW_CLOSING;
+	enum sw_flow_state state = sw_flow_state(f);
+
+	return state == SW_FLOW_SYN_SENT || state >= SW_FLOW_TIME_WAIT;
 }
 
 /* One segment, in the client's numbers. */

@@ -350,12 +350,12 @@ static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
 	return sw_make_syn(ctx, pkt, f, seen.tsval) ? SW_FLOW_SYN_AGAIN : SW_NO_ROOM;
 }
 
-/* A segment of a flow. SYNs come here only while the flow is live. */
+/* A segment of a flow. */
 static __always_inline enum sw_reason sw_flow_in(struct xdp_md *ctx, const struct sw_packet *pkt,
 						 struct sw_flow *f, __u64 now_ns, __u32 now_ms)
 {
 	if (pkt->flags & SW_SYN)
-		return f->flags & SW_FF_ANSWERED ? SW_FLOW_SYN : SW_FLOW_HELD;
+		return SW_FLOW_SYN;
 	sw_note_in(f, pkt, sw_window_of(ctx, pkt), now_ns);
 	if (!(f->flags & SW_FF_ANSWERED))
 		return pkt->flags & SW_RST ? SW_FLOW_SEGMENT

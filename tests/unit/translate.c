@@ -275,12 +275,12 @@ Test(flow, closes_from_either_side)
 		cr_assert_eq(sw_flow_state(&f),
 			     first == SW_CLIENT ? SW_FLOW_CLIENT_DONE : SW_FLOW_SERVER_DONE);
 		ack(&f, !first, mine + 1);
-		cr_assert(sw_flow_live(&f), "half-closed");
+		cr_assert(!sw_flow_replaceable(&f), "half-closed");
 		fin(&f, !first, other, mine + 1);
 		cr_assert_eq(sw_flow_state(&f), SW_FLOW_CLOSING);
 		ack(&f, first, other + 1);
 		cr_assert_eq(sw_flow_state(&f), SW_FLOW_TIME_WAIT);
-		cr_assert(!sw_flow_live(&f));
+		cr_assert(sw_flow_replaceable(&f));
 	}
 }
 
