@@ -37,8 +37,8 @@ class Bed:
     and the guarded one.
     """
 
-    def __init__(self, mode=None, *options):
-        self.mode = mode
+    def __init__(self, mode=None, *options, path="host"):
+        self.mode, self.path = mode, path
         self.server, self.client = Namespace("s"), Namespace("c")
         self.guarded = Link(self.client, self.server, 1, "sw0", "cg0")
         self.direct = Link(self.client, self.server, 2, "dir0", "cd0")
@@ -49,6 +49,9 @@ class Bed:
             ns.sysctl("net.core.somaxconn", 8192)
         self.client.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
         self.guard = Guard(self.server, "sw0")
+        if path == "compat":
+            options = ("--path", "compat", *options)
+            self.server.sysctl("net.ipv4.tcp_timestamps", 2)  # the compat path keeps options in plain timestamps
         if mode:
             try:
                 self.guard.attach(mode, *options)
@@ -56,8 +59,16 @@ class Bed:
                 self.remove()
                 raise
 
+    def second_guard(self):
+        """Another guarded interface of the same namespace: not attached yet."""
+        return Guard(self.server, "dir0")
+
     def listen(self, family, **how):
         return Listener(self.server, family, **how)
+
+    def handed(self, moved):
+        """Of counters that moved: connections given to a listener. On the compat path the kernel makes them, uncounted."""
+        return moved["handoff_done"] if self.path == "host" else moved["ack_valid"]
 
     def both(self, stimulus, *arguments):
         """(direct, guarded): what the stimulus gives over either link."""
