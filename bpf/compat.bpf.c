@@ -120,7 +120,7 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
 					 __u32 *ret_seq, __u32 *ret_tsval)
 {
-	__s64 cookie = sw_kernel_make(&pkt->tuple, pkt->seq, agreed->mss);
+	__s64 cookie = sw_kernel_make(sw_tuple_kept(&pkt->tuple), pkt->seq, agreed->mss);
 
 	if (cookie < 0)
 		return false;
@@ -136,9 +136,9 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 }
 
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
-						    const struct sw_scene *scene)
+						    const struct sw_scene *scene, const bool plain)
 {
-	return sw_kernel_check(&pkt->tuple, pkt->seq, pkt->ack) ? SW_ACK_INVALID : SW_ACK_VALID;
+	return sw_kernel_check(sw_tuple_kept(&pkt->tuple), pkt->seq, pkt->ack) ? SW_ACK_INVALID : SW_ACK_VALID;
 }
 
 SEC("xdp.frags")

@@ -26,12 +26,16 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 }
 
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
-						    const struct sw_scene *scene)
+						    const struct sw_scene *scene, const bool plain)
 {
 	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns);
 	struct sw_tcpopts seen, agreed;
+	__u64 unused;
 
-	sw_options(ctx, pkt, &seen);
+	if (!plain)
+		sw_options(ctx, pkt, &seen);
+	else if (!sw_options_common(ctx, pkt, &seen, &unused))
+		return SW_UNFAMILIAR;
 	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
 			     &seen, &agreed))
 		return SW_ACK_INVALID;

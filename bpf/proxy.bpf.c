@@ -109,7 +109,7 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 }
 
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
-						    const struct sw_scene *scene)
+						    const struct sw_scene *scene, const bool plain)
 {
 	struct sw_tcpopts seen, agreed;
 	__u32 isn;
@@ -161,10 +161,10 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 			return SW_DIRECT_SEGMENT;
 		if (scene->listener->window_flags & SW_WF_DRAINING)
 			return SW_NOT_GUARDED;
-		return answer_syn(ctx, pkt, scene);
+		return answer_syn(ctx, pkt, scene, false);
 	case SW_SEG_ACK:
 		return pkt->header_length < sizeof(struct tcphdr) ? SW_ACK_INVALID
-								  : sw_mode_judge(ctx, pkt, scene);
+								  : sw_mode_judge(ctx, pkt, scene, false);
 	case SW_SEG_SYNACK:
 		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
 	case SW_SEG_RST:
@@ -178,10 +178,14 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 {
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
-	struct sw_packet pkt;
+	struct sw_local *mine = SW_THE(local);
+	struct sw_packet *pkt;
 	struct sw_flow *f;
 
-	switch (sw_parse(ctx, &pkt)) {
+	if (!mine)
+		return SW_NOT_GUARDED;
+	pkt = &mine->packet; /* the stack has no room for it */
+	switch (sw_parse(ctx, pkt)) {
 	case SW_PARSE_OTHER:
 		sw_icmp_in(ctx);
 		return SW_OTHER_TRAFFIC;
@@ -197,18 +201,18 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	scene.listener = sw_target_find(&pkt.tuple, scene.secret->hash_seed[0],
+	scene.listener = sw_target_find(&pkt->tuple, scene.secret->hash_seed[0],
 					ctx->ingress_ifindex, scene.now_ns);
 	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE ||
 	    !frame_is_for_us(ctx, scene.listener))
 		return SW_NOT_GUARDED;
-	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
-	f = flow_of(&pkt, &scene);
-	if (f && !begins_anew(ctx, &pkt, &scene, f))
-		return sw_flow_in(ctx, &pkt, f, scene.now_ns, scene.now_ms);
+	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
+	f = flow_of(pkt, &scene);
+	if (f && !begins_anew(ctx, pkt, &scene, f))
+		return sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
 	if (scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
-	return judge_flowless(ctx, &pkt, &scene);
+	return judge_flowless(ctx, pkt, &scene);
 }
 
 SEC("xdp.frags")

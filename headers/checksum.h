@@ -26,6 +26,17 @@ static __always_inline __u64 sw_csum_word64(__u64 word)
 	return (word & 0xffffffff) + (word >> 32);
 }
 
+/* The sum of so many 32-bit words; count is a constant where it matters. */
+static __always_inline __u64 sw_csum_words(const __u32 *word, int count)
+{
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+		sum += word[i];
+	return sum;
+}
+
 /* Protocol and length of the TCP pseudo-header, as memory holds them; addresses come on top. */
 static __always_inline __u64 sw_csum_pseudo(__u32 tcp_length)
 {

@@ -19,6 +19,9 @@
 #include "../../headers/clock.h"
 #include "../../headers/cookie.h"
 
+/* No verdict: a plain frame with something in it that is read the long way. */
+#define SW_UNFAMILIAR SW_REASON_COUNT
+
 /* What a verdict is made from, beside the packet. */
 struct sw_scene {
 	const struct sw_secrets *secret;
@@ -37,9 +40,12 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
 					 __u32 *ret_seq, __u32 *ret_tsval);
 
-/* ACK_VALID: the segment brings a cookie of ours and may go on. ACK_INVALID: it does not. */
+/*
+ * ACK_VALID: the segment brings a cookie of ours and may go on. ACK_INVALID: it does not.
+ * plain: a constant, see judge().
+ */
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
-						    const struct sw_scene *scene);
+						    const struct sw_scene *scene, const bool plain);
 
 #define SW_BUDGET_NS	  1000000000ULL
 #define SW_BUDGET_SYNS	  100  /* to the kernel, a second and CPU */
@@ -154,50 +160,76 @@ static __always_inline bool source_is_ours(const struct sw_packet *pkt, const st
 {
 	const struct sw_tuple *t = &pkt->tuple;
 
-	return sw_own_maybe(state, t->saddr_hi, t->saddr_lo) &&
-	       sw_address_find(state->net, t->saddr_hi, t->saddr_lo, t->family_v6) !=
-		       SW_ADDRESS_FOREIGN;
+	return sw_address_find(state->net, t->saddr_hi, t->saddr_lo, t->family_v6) != SW_ADDRESS_FOREIGN;
 }
+
+#define SW_MAC_MASK 0xffffffffffffULL
 
 /* True if the kernel would take the frame as sent to this machine alone, by one machine. */
 static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
 {
-	__u16 *dest = (void *)(long)ctx->data, *source = dest + 3;
-	const __u16 *mac = (const void *)l->mac;
+	__u64 *mac = (void *)(long)ctx->data; /* destination, 2 bytes of source */
 
-	if ((void *)(source + 3) > (void *)(long)ctx->data_end || *source & SW_MAC_GROUP)
+	if ((void *)mac + sizeof(struct ethhdr) > (void *)(long)ctx->data_end || *mac >> 48 & SW_MAC_GROUP)
 		return false;
 	if (l->flags & SW_LF_ANY_MAC)
-		return !(*dest & SW_MAC_GROUP);
-	return dest[0] == mac[0] && dest[1] == mac[1] && dest[2] == mac[2];
+		return !(*mac & SW_MAC_GROUP);
+	return !((*mac ^ *(const __u64 *)l->mac) & SW_MAC_MASK);
 }
 
-static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
-						 const struct sw_scene *scene)
+/* What is wrong with a SYN that sw_parse() read, or SW_UNFAMILIAR for nothing; *ret: its options. */
+static __always_inline enum sw_reason read_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
+					       const struct sw_scene *scene, struct sw_tcpopts *ret)
 {
-	const struct sw_listener *l = scene->listener;
-	struct sw_tcpopts opts;
-	__u16 least = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
-
 	if (pkt->first_fragment)
 		return SW_SYN_FRAGMENT;
 	if (!sw_frame_complete(ctx, pkt))
 		return SW_TRUNCATED;
 	if (pkt->header_length < sizeof(struct tcphdr) || pkt->header_length > pkt->l4_length)
 		return SW_HEADER_INVALID;
-	if (sw_address_unanswerable(pkt) || source_is_ours(pkt, scene->state))
-		return SW_ADDRESS_INVALID;
 	/* Record route and its kin are the kernel's to answer. */
 	if (pkt->ip_options)
 		return leave_syn_to_kernel(pkt, scene);
 	if (!sw_checksums_right(ctx, pkt))
 		return SW_CHECKSUM_INVALID;
+	sw_options(ctx, pkt, ret);
+	return SW_UNFAMILIAR;
+}
+
+static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
+						 const struct sw_scene *scene, const bool plain)
+{
+	__u16 least = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
+	const struct sw_listener *l = scene->listener;
+	struct sw_tcpopts opts;
+
+	if (sw_address_unanswerable(pkt))
+		return SW_ADDRESS_INVALID;
+	if (sw_own_maybe(scene->state, pkt->tuple.saddr_hi, pkt->tuple.saddr_lo)) {
+		if (plain)
+			return SW_UNFAMILIAR;
+		if (source_is_ours(pkt, scene->state))
+			return SW_ADDRESS_INVALID;
+	}
+	if (plain) {
+		switch (sw_syn_read_plain(ctx, pkt, &opts)) {
+		case SW_SYN_READ:
+			break;
+		case SW_SYN_WRONG:
+			return SW_CHECKSUM_INVALID;
+		case SW_SYN_UNFAMILIAR:
+			return SW_UNFAMILIAR;
+		}
+	} else {
+		enum sw_reason wrong = read_syn(ctx, pkt, scene, &opts);
+
+		if (wrong != SW_UNFAMILIAR)
+			return wrong;
+	}
 	if (syn_is_known(ctx, pkt, scene))
 		return SW_SYN_KNOWN;
 	if (l->state == SW_LISTENER_FULL)
 		return SW_ACCEPT_QUEUE_FULL;
-
-	sw_options(ctx, pkt, &opts);
 	if (opts.flags & SW_OPT_SIGNED && l->flags & SW_LF_SIGNED)
 		return leave_syn_to_kernel(pkt, scene);
 	agree(&opts, pkt, l);
@@ -224,13 +256,13 @@ static __always_inline enum sw_reason refuse_ack(struct xdp_md *ctx, const struc
 
 /* The segment's cookie, on a tuple without a socket. */
 static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
-						   const struct sw_scene *scene)
+						   const struct sw_scene *scene, const bool plain)
 {
 	enum sw_reason reason;
 
 	if (pkt->header_length < sizeof(struct tcphdr))
 		return SW_ACK_INVALID;
-	reason = sw_mode_judge(ctx, pkt, scene);
+	reason = sw_mode_judge(ctx, pkt, scene, plain);
 	if (reason == SW_ACK_INVALID)
 		return refuse_ack(ctx, pkt, scene);
 	if (reason != SW_ACK_VALID)
@@ -242,13 +274,13 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 }
 
 static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
-						const struct sw_scene *scene)
+						const struct sw_scene *scene, const bool plain)
 {
 	enum sw_handed handed;
 	bool fresh;
 
 	if (!sw_known_maybe(scene->state, pkt->hash))
-		return check_cookie(ctx, pkt, scene);
+		return check_cookie(ctx, pkt, scene, plain);
 	handed = sw_handed_get(pkt->hash, scene->now_ms, &fresh);
 	if (handed == SW_HANDED_NONE)
 		return SW_KNOWN;
@@ -258,7 +290,7 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 		sw_handed_forget(pkt->hash);
 		return SW_KNOWN;
 	}
-	return check_cookie(ctx, pkt, scene);
+	return check_cookie(ctx, pkt, scene, plain);
 }
 
 /* RST and SYN-ACK: only for a socket that is there, a connecting one of ours among them. */
@@ -303,46 +335,96 @@ static __always_inline enum sw_segment classify(__u8 flags)
 	}
 }
 
-static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
+/*
+ * Everything behind the parser. Compiled three times: for plain IPv4 and IPv6, where all
+ * is inline and offsets are constants, and for the rest, where what is long is called.
+ */
+static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_packet *pkt, const bool plain)
 {
 	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
 	struct sw_walk_slot *slot = SW_THE(walk);
-	struct sw_packet pkt;
+	struct sw_listener *l;
 
-	switch (sw_parse(ctx, &pkt)) {
-	case SW_PARSE_OTHER:
-		return SW_OTHER_TRAFFIC;
-	case SW_PARSE_LATER_FRAGMENT:
-		return SW_LATER_FRAGMENT;
-	case SW_PARSE_TRUNCATED:
-		return SW_TRUNCATED;
-	case SW_PARSE_TCP:
-		break;
-	}
 	if (!scene.secret || !scene.cfg || !slot)
 		return SW_NOT_GUARDED;
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	scene.listener = sw_listener_find(ctx, &pkt.tuple, scene.secret->hash_seed[0], scene.now_ns);
-	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE)
+	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
+	if (!l)
 		return SW_NOT_GUARDED;
-	if (!frame_is_for_us(ctx, scene.listener))
+	if (!sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns)) {
+		if (plain)
+			return SW_UNFAMILIAR;
+		sw_listener_read(ctx, &pkt->tuple, l, scene.now_ns);
+	}
+	if (l->state == SW_LISTENER_NONE || !frame_is_for_us(ctx, l))
 		return SW_NOT_GUARDED;
-	pkt.hash = sw_tuple_hash(&pkt.tuple, scene.secret->hash_seed);
+	scene.listener = l;
+	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 
-	switch (classify(pkt.flags)) {
+	switch (classify(pkt->flags)) {
 	case SW_SEG_SYN:
-		return answer_syn(ctx, &pkt, &scene);
+		return answer_syn(ctx, pkt, &scene, plain);
 	case SW_SEG_ACK:
-		return check_ack(ctx, &pkt, &scene);
+		return check_ack(ctx, pkt, &scene, plain);
 	case SW_SEG_SYNACK:
-		return check_other(ctx, &pkt, &scene, SW_SYNACK_UNSOLICITED);
+		return check_other(ctx, pkt, &scene, SW_SYNACK_UNSOLICITED);
 	case SW_SEG_RST:
-		return check_other(ctx, &pkt, &scene, SW_RST_UNKNOWN);
+		return check_other(ctx, pkt, &scene, SW_RST_UNKNOWN);
 	default:
 		return SW_FLAGS_INVALID;
 	}
+}
+
+/* Functions of their own, for three small stack frames instead of a large one, which is limited. */
+__noinline int judge_plain_ipv4(struct xdp_md *ctx)
+{
+	struct sw_packet pkt;
+
+	return sw_parse_plain_ipv4(ctx, &pkt) ? judge(ctx, &pkt, true) : SW_UNFAMILIAR;
+}
+
+__noinline int judge_plain_ipv6(struct xdp_md *ctx)
+{
+	struct sw_packet pkt;
+
+	return sw_parse_plain_ipv6(ctx, &pkt) ? judge(ctx, &pkt, true) : SW_UNFAMILIAR;
+}
+
+__noinline int judge_any(struct xdp_md *ctx)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine)
+		return SW_NOT_GUARDED;
+	switch (sw_parse(ctx, &mine->packet)) {
+	case SW_PARSE_TCP:
+		return judge(ctx, &mine->packet, false);
+	case SW_PARSE_LATER_FRAGMENT:
+		return SW_LATER_FRAGMENT;
+	case SW_PARSE_TRUNCATED:
+		return SW_TRUNCATED;
+	case SW_PARSE_OTHER:
+		break;
+	}
+	return SW_OTHER_TRAFFIC;
+}
+
+static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	int reason = SW_UNFAMILIAR;
+
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return SW_TRUNCATED;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		reason = judge_plain_ipv4(ctx);
+	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		reason = judge_plain_ipv6(ctx);
+	if (reason == SW_UNFAMILIAR)
+		reason = judge_any(ctx);
+	return reason;
 }
 
 #endif

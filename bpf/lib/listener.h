@@ -231,7 +231,7 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 }
 
 /* 1 if a route with metrics leads to the client: local.routed is then l as that client sees it. */
-__noinline int sw_listener_route(const struct sw_tuple *t, const struct sw_listener *l)
+__noinline int sw_listener_route_of(const struct sw_tuple *t, const struct sw_listener *l)
 {
 	struct sw_local *mine = SW_THE(local);
 	struct sw_route_key key = { .prefix_length = 128 };
@@ -265,24 +265,28 @@ __noinline int sw_listener_route(const struct sw_tuple *t, const struct sw_liste
 	return 1;
 }
 
-/* The cached listener of the packet's destination, read afresh if stale; NULL never, in practice. */
-static __always_inline struct sw_listener *sw_listener_find(struct xdp_md *ctx,
-							    const struct sw_tuple *t, __u64 seed,
-							    __u64 now_ns)
+static __always_inline int sw_listener_route(const struct sw_tuple *t, const struct sw_listener *l)
+{
+	return sw_listener_route_of(sw_tuple_kept(t), l);
+}
+
+/* Where the listener of the packet's destination is cached on this CPU; NULL never, in practice. */
+static __always_inline struct sw_listener *sw_listener_slot(const struct sw_tuple *t, __u64 seed)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	/* The seed keeps a flood from choosing ports that push a real one out. */
 	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
 	__u32 at = cpu * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
-	struct sw_listener *l = bpf_map_lookup_elem(&listeners, &at);
-	struct sw_config *cfg = SW_THE(config);
 
-	if (!l || !cfg)
-		return NULL;
-	if (l->addr_lo != t->daddr_lo || l->addr_hi != t->daddr_hi || l->port != t->dport ||
-	    l->generation != cfg->generation || now_ns > l->fresh_until_ns)
-		sw_listener_read(ctx, t, l, now_ns);
-	return l;
+	return bpf_map_lookup_elem(&listeners, &at);
+}
+
+/* False: it is another one's, or stale, and to be read. */
+static __always_inline bool sw_listener_is_fresh(const struct sw_listener *l, const struct sw_tuple *t,
+						 const struct sw_config *cfg, __u64 now_ns)
+{
+	return l->addr_lo == t->daddr_lo && l->addr_hi == t->daddr_hi && l->port == t->dport &&
+	       l->generation == cfg->generation && now_ns <= l->fresh_until_ns;
 }
 
 #endif

@@ -4,6 +4,7 @@
 #define SYNWARD_BPF_MAPS_H
 
 #include "kernel.h"
+#include "segment.h"
 #include "../../headers/abi.h"
 
 struct {
@@ -114,6 +115,8 @@ struct sw_local {
 	struct sw_budget syns, lookups;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
+	struct sw_packet packet; /* one that is not plain */
+	struct sw_tuple asked;	 /* sw_tuple_kept() */
 	struct sw_listener routed; /* a listener as a client behind a route with metrics sees it */
 	__u8 chunk[SW_CHUNK + 4]; /* of a SYN's data */
 	__u32 pad2;
@@ -134,6 +137,20 @@ const volatile __u64 sw_tick_ns = 4000000;
 		__u32 zero_ = 0;                     \
 		bpf_map_lookup_elem(&(map), &zero_); \
 	})
+
+/*
+ * A copy for a function that is called: the packet's own tuple then never needs to be in
+ * memory. NULL never, in practice.
+ */
+static __always_inline const struct sw_tuple *sw_tuple_kept(const struct sw_tuple *t)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (!mine)
+		return NULL;
+	mine->asked = *t;
+	return &mine->asked;
+}
 
 /*
  * CLOCK_MONOTONIC to the tick, made from jiffies: one load, where the coarse clock is a

@@ -10,6 +10,7 @@
 #include <linux/tcp.h>
 
 #include "maps.h"
+#include "../../headers/checksum.h"
 #include "../../headers/tcpopts.h"
 #include "../../headers/tuple.h"
 
@@ -24,31 +25,6 @@ struct sw_vlan {
 #define SW_L4_OFFSET_MASK  0x7ff
 #define SW_IP_MF	   0x2000
 #define SW_IP_OFFSET	   0x1fff
-
-/* TCP flags, as the 14th byte of the header holds them. */
-#define SW_FIN 0x01
-#define SW_SYN 0x02
-#define SW_RST 0x04
-#define SW_PSH 0x08
-#define SW_ACK 0x10
-#define SW_URG 0x20
-#define SW_ECE 0x40
-#define SW_CWR 0x80
-
-struct sw_packet {
-	struct sw_tuple tuple;
-	__u64 hash;	 /* sw_tuple_hash() */
-	__u32 seq, ack;	 /* host order */
-	__u16 l3_offset; /* of the IP header, bytes from the frame's start */
-	__u16 l4_offset; /* of the TCP header */
-	__u16 l4_length; /* TCP header and data, by the IP header */
-	__u8 flags;	 /* SW_FIN ... SW_CWR */
-	__u8 header_length; /* TCP, bytes */
-	__u8 tos;	 /* traffic class */
-	__u8 first_fragment;
-	__u8 ip_options; /* IPv4 header longer than 20 bytes */
-	__u8 pad;
-};
 
 enum sw_parse {
 	SW_PARSE_TCP,
@@ -163,6 +139,18 @@ static __always_inline enum sw_parse sw_parse_ipv6(struct sw_cursor *cur, struct
 	return SW_PARSE_TCP;
 }
 
+static __always_inline void sw_parse_tcp(struct sw_packet *pkt, const struct tcphdr *tcp)
+{
+	__u32 ports = *(const __u32 *)tcp;
+
+	pkt->tuple.sport = bpf_ntohl(ports) >> 16;
+	pkt->tuple.dport = (__u16)bpf_ntohl(ports);
+	pkt->seq = bpf_ntohl(tcp->seq);
+	pkt->ack = bpf_ntohl(tcp->ack_seq);
+	pkt->flags = ((__u8 *)tcp)[13];
+	pkt->header_length = ((__u8 *)tcp)[12] >> 4 << 2;
+}
+
 /* Fills all of *pkt but its hash if the frame is a TCP segment (or its first fragment). */
 static __always_inline enum sw_parse sw_parse_frame(void *data, void *end, struct sw_packet *pkt)
 {
@@ -204,18 +192,70 @@ static __always_inline enum sw_parse sw_parse_frame(void *data, void *end, struc
 	tcp = sw_pull(&cur, struct tcphdr);
 	if (!tcp)
 		return SW_PARSE_TRUNCATED;
-	pkt->tuple.sport = bpf_ntohs(tcp->source);
-	pkt->tuple.dport = bpf_ntohs(tcp->dest);
-	pkt->seq = bpf_ntohl(tcp->seq);
-	pkt->ack = bpf_ntohl(tcp->ack_seq);
-	pkt->flags = ((__u8 *)tcp)[13];
-	pkt->header_length = ((__u8 *)tcp)[12] >> 4 << 2;
+	sw_parse_tcp(pkt, tcp);
 	return SW_PARSE_TCP;
 }
 
 static __always_inline enum sw_parse sw_parse(struct xdp_md *ctx, struct sw_packet *pkt)
 {
 	return sw_parse_frame((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt);
+}
+
+#define SW_PLAIN_L3 sizeof(struct ethhdr)
+
+/*
+ * The frame nearly all of them are: no tag, no IP options or extension headers, no
+ * fragment, TCP. Its offsets are constants. False: sw_parse() has to look.
+ */
+static __always_inline bool sw_parse_plain_ipv4(struct xdp_md *ctx, struct sw_packet *pkt)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct iphdr *ip = (void *)(eth + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end ||
+	    *(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP ||
+	    ip->frag_off & bpf_htons(SW_IP_MF | SW_IP_OFFSET))
+		return false;
+	*pkt = (struct sw_packet){
+		.l3_offset = SW_PLAIN_L3,
+		.l4_offset = SW_PLAIN_L3 + sizeof(*ip),
+		.l4_length = bpf_ntohs(ip->tot_len) - sizeof(*ip),
+		.tos = ip->tos,
+		.tuple = { .saddr_lo = ip->saddr, .daddr_lo = ip->daddr },
+	};
+	sw_parse_tcp(pkt, tcp);
+	return true;
+}
+
+static __always_inline bool sw_parse_plain_ipv6(struct xdp_md *ctx, struct sw_packet *pkt)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct ipv6hdr *ip6 = (void *)(eth + 1);
+	struct tcphdr *tcp = (void *)(ip6 + 1);
+	__u64 *addr = (void *)&ip6->saddr;
+	__u32 first;
+
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return false;
+	first = bpf_ntohl(*(__be32 *)ip6);
+	if (first >> 28 != 6 || ip6->nexthdr != IPPROTO_TCP)
+		return false;
+	*pkt = (struct sw_packet){
+		.l3_offset = SW_PLAIN_L3,
+		.l4_offset = SW_PLAIN_L3 + sizeof(*ip6),
+		.l4_length = bpf_ntohs(ip6->payload_len),
+		.tos = (__u8)(first >> 20),
+		.tuple = {
+			.family_v6 = 1,
+			.saddr_hi = addr[0],
+			.saddr_lo = addr[1],
+			.daddr_hi = addr[2],
+			.daddr_lo = addr[3],
+		},
+	};
+	sw_parse_tcp(pkt, tcp);
+	return true;
 }
 
 /* The TCP header. The mask changes nothing; the verifier wants offsets well below 64 KiB. */
@@ -286,46 +326,35 @@ __noinline int sw_options_any(struct xdp_md *ctx, const struct sw_packet *pkt, s
 
 /*
  * The layouts nearly every stack sends, compared as whole words; false if it is none of
- * them. They end on 32 bits, so an option never spans what is compared.
+ * them. They end on 32 bits, so an option never spans what is compared. ret_sum: of the
+ * words, for the checksum.
  */
 static __always_inline bool sw_options_common(struct xdp_md *ctx, const struct sw_packet *pkt,
-					      struct sw_tcpopts *ret)
+					      struct sw_tcpopts *ret, __u64 *ret_sum)
 {
-	struct sw_optwords w = {};
+	struct sw_optwords w;
 	__u32 *word = sw_l4(ctx, pkt) + sizeof(struct tcphdr);
 	void *end = (void *)(long)ctx->data_end;
 
+#define SW_OPTIONS_OF(words)                               \
+	case sizeof(struct tcphdr) + (words) * 4:          \
+		if ((void *)(word + (words)) > end)        \
+			return false;                      \
+		__builtin_memcpy(w.word, word, (words) * 4); \
+		*ret_sum = sw_csum_words(word, words);     \
+		return sw_options_words(&w, words, ret)
+
 	switch (pkt->header_length) {
-	case 20:
-		return sw_options_words(&w, 0, ret);
-	case 24:
-		if ((void *)(word + 1) > end)
-			return false;
-		w.word[0] = word[0];
-		return sw_options_words(&w, 1, ret);
-	case 28:
-		if ((void *)(word + 2) > end)
-			return false;
-		__builtin_memcpy(w.word, word, 8);
-		return sw_options_words(&w, 2, ret);
-	case 32:
-		if ((void *)(word + 3) > end)
-			return false;
-		__builtin_memcpy(w.word, word, 12);
-		return sw_options_words(&w, 3, ret);
-	case 40:
-		if ((void *)(word + 5) > end)
-			return false;
-		__builtin_memcpy(w.word, word, 20);
-		return sw_options_words(&w, 5, ret);
-	case 44:
-		if ((void *)(word + 6) > end)
-			return false;
-		__builtin_memcpy(w.word, word, 24);
-		return sw_options_words(&w, 6, ret);
+	SW_OPTIONS_OF(0);
+	SW_OPTIONS_OF(1);
+	SW_OPTIONS_OF(2);
+	SW_OPTIONS_OF(3);
+	SW_OPTIONS_OF(5);
+	SW_OPTIONS_OF(6);
 	default:
 		return false;
 	}
+#undef SW_OPTIONS_OF
 }
 
 /*
@@ -334,9 +363,11 @@ static __always_inline bool sw_options_common(struct xdp_md *ctx, const struct s
  */
 __noinline int sw_options(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
 {
+	__u64 unused;
+
 	if (!pkt || !ret)
 		return 0;
-	if (!sw_options_common(ctx, pkt, ret))
+	if (!sw_options_common(ctx, pkt, ret, &unused))
 		sw_options_any(ctx, pkt, ret);
 	return 0;
 }

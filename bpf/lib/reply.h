@@ -82,6 +82,41 @@ __noinline __u64 sw_sum_data(struct xdp_md *ctx, __u32 at, __u32 end)
 	return w.sum;
 }
 
+enum sw_syn_read {
+	SW_SYN_READ,	  /* options are read, checksums right */
+	SW_SYN_WRONG,	  /* a checksum is wrong */
+	SW_SYN_UNFAMILIAR, /* not a common layout: to be read the long way */
+};
+
+/*
+ * Checks a plain SYN without data and reads its options, both from one load of each
+ * word. What sw_checksums_right() and sw_options() say, for the frames that floods are
+ * made of.
+ */
+static __always_inline enum sw_syn_read sw_syn_read_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
+							  struct sw_tcpopts *ret)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct tcphdr *tcp = sw_l4(ctx, pkt);
+	__u64 sum, pseudo, options;
+
+	if (pkt->l4_length != pkt->header_length || !sw_options_common(ctx, pkt, ret, &options))
+		return SW_SYN_UNFAMILIAR;
+	if (!pkt->tuple.family_v6) {
+		struct iphdr *ip = sw_l3(ctx, pkt);
+
+		if ((void *)(ip + 1) > end)
+			return SW_SYN_UNFAMILIAR;
+		if (sw_csum_fold(sw_csum_words((__u32 *)ip, 5)) != 0xffff)
+			return SW_SYN_WRONG;
+	}
+	if ((void *)(tcp + 1) > end)
+		return SW_SYN_UNFAMILIAR;
+	pseudo = sw_csum_tuple(&pkt->tuple, pkt->l4_length);
+	sum = pseudo + options + sw_csum_words((__u32 *)tcp, 5);
+	return sw_csum_fold(sum) == 0xffff || tcp->check == sw_csum_fold(pseudo) ? SW_SYN_READ : SW_SYN_WRONG;
+}
+
 /*
  * True if IP's and TCP's checksums are right. A TCP checksum that is just the sum of the
  * pseudo-header is the unfinished one of a frame no wire has seen (CHECKSUM_PARTIAL of
@@ -141,18 +176,14 @@ struct sw_synack {
 	__u32 option[5];
 };
 
-/* In whole words: clang copies the bytes of a packed struct one by one. */
+/* Two words in, two words out: clang copies the bytes of a packed struct one by one. */
 static __always_inline void sw_swap_mac(struct ethhdr *eth)
 {
-	__u16 *half = (void *)eth;
-	__u16 dest[3] = { half[0], half[1], half[2] };
+	__u64 first = *(__u64 *)eth;		/* destination, 2 bytes of source */
+	__u32 last = *((__u32 *)eth + 2);	/* 4 bytes of source */
 
-	half[0] = half[3];
-	half[1] = half[4];
-	half[2] = half[5];
-	half[3] = dest[0];
-	half[4] = dest[1];
-	half[5] = dest[2];
+	*(__u64 *)eth = first >> 48 | (__u64)last << 16 | first << 48;
+	*((__u32 *)eth + 2) = (__u32)(first >> 16);
 }
 
 /* Made in registers: reading back what was just written in smaller pieces stalls the CPU. */

@@ -23,8 +23,7 @@ static __always_inline __u32 sw_sock_tuple(const struct sw_tuple *t, __be16 spor
 	return sizeof(ret->ipv4);
 }
 
-/* True if a socket has this very tuple: established, in TIME-WAIT, or a request. */
-__noinline int sw_socket_exists(struct xdp_md *ctx, const struct sw_tuple *t)
+__noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
@@ -44,6 +43,12 @@ __noinline int sw_socket_exists(struct xdp_md *ctx, const struct sw_tuple *t)
 	exists = sk->state != SW_TCP_LISTEN;
 	bpf_sk_release(sk);
 	return exists;
+}
+
+/* True if a socket has this very tuple: established, in TIME-WAIT, or a request. */
+static __always_inline bool sw_socket_exists(struct xdp_md *ctx, const struct sw_tuple *t)
+{
+	return sw_socket_lookup(ctx, sw_tuple_kept(t));
 }
 
 #endif
