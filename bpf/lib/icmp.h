@@ -93,9 +93,15 @@ static __always_inline bool sw_icmp_parse(void *data, void *end, struct sw_icmp 
 	}
 	if (proto == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = sw_pull(&cur, struct iphdr);
-		struct sw_icmphdr *icmp = sw_pull(&cur, struct sw_icmphdr);
+		struct sw_icmphdr *icmp;
 
-		if (!ip || !icmp || ip->protocol != IPPROTO_ICMP || ip->ihl != 5 ||
+		/* At once: clang 14 and 16 merge tests, and the verifier then sees a NULL read. */
+		if (!ip)
+			return false;
+		icmp = sw_pull(&cur, struct sw_icmphdr);
+		if (!icmp)
+			return false;
+		if (ip->protocol != IPPROTO_ICMP || ip->ihl != 5 ||
 		    ip->frag_off & bpf_htons(SW_IP_OFFSET) || !sw_icmp_v4_error(icmp, ret))
 			return false;
 		ret->icmp_offset = (void *)icmp - data;
@@ -103,9 +109,15 @@ static __always_inline bool sw_icmp_parse(void *data, void *end, struct sw_icmp 
 	}
 	if (proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip6 = sw_pull(&cur, struct ipv6hdr);
-		struct sw_icmphdr *icmp = sw_pull(&cur, struct sw_icmphdr);
+		struct sw_icmphdr *icmp;
 
-		if (!ip6 || !icmp || ip6->nexthdr != IPPROTO_ICMPV6 || !sw_icmp_v6_error(icmp, ret))
+		/* At once: clang 14 and 16 merge tests, and the verifier then sees a NULL read. */
+		if (!ip6)
+			return false;
+		icmp = sw_pull(&cur, struct sw_icmphdr);
+		if (!icmp)
+			return false;
+		if (ip6->nexthdr != IPPROTO_ICMPV6 || !sw_icmp_v6_error(icmp, ret))
 			return false;
 		ret->icmp_offset = (void *)icmp - data;
 		return sw_icmp_quoted(&cur, data, true, ret);
