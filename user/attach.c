@@ -11,12 +11,16 @@
 struct attach {
 	struct cli *cli;
 	const char *ifname;
+	const char *file; /* a configuration; NULL: options say it all */
+	bool options;     /* some were given */
 	struct setup setup;
 };
 
-enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS, OPT_KEY_FILE }; /* without a letter */
+/* Without a letter. */
+enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS, OPT_KEY_FILE, OPT_END };
 
 static const struct argp_option options[] = {
+	{"config", 'c', "FILE", 0, "As this configuration has it in [interface IFACE]", 0},
 	{"ports", 'p', "LIST|auto", 0,
 	 "Ports to guard, as 80,443,8000-8100 (default: auto, whatever listens)", 0},
 	{"xdp", 'x', "MODE", 0,
@@ -78,9 +82,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct attach *a = state->input;
 
+	a->options |= key == 'p' || key == 'x' || key == 'a' || (key >= OPT_PATH && key < OPT_END);
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = a->cli;
+		return 0;
+	case 'c':
+		a->file = arg;
 		return 0;
 	case 'p':
 		if (ports_parse(arg, &a->setup.ports, &a->setup.ports_auto))
@@ -124,6 +132,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (a->setup.path != SW_PATH_PROXY &&
 		    (a->setup.targets.count || a->setup.targets.flows))
 			argp_error(state, "--to and --flows are for --path proxy");
+		if (a->file && a->options)
+			argp_error(state, "--config, or options: not both");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -167,13 +177,34 @@ static void report(struct attach *a, const struct guard *g, const struct sw_info
 		 info->tc_kind ? ", " : "", info->tc_kind ? tc_kind_name(info->tc_kind) : "");
 }
 
+static int read_config(struct attach *a, struct why *why)
+{
+	const struct config_interface *interface;
+	struct config_fault fault;
+	struct config *config;
+	int err;
+
+	err = config_load(a->file, &config, &fault);
+	if (err)
+		return config_fault_say(a->file, &fault, err, why);
+	interface = config_interface(config, a->ifname);
+	if (interface)
+		setup_from(&a->setup, config, interface);
+	else
+		err = why_is(why, -ENOENT, "%s has no [interface %s]", a->file, a->ifname);
+	config_free(config);
+	return err;
+}
+
 static int attach(struct attach *a, struct why *why)
 {
 	struct setup_result result;
 	struct guard g;
 	int err;
 
-	err = guard_by_name(a->ifname, &g, why);
+	err = a->file ? read_config(a, why) : 0;
+	if (!err)
+		err = guard_by_name(a->ifname, &g, why);
 	if (!err)
 		err = setup_check_machine(&a->setup, why);
 	if (!err)

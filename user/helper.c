@@ -96,21 +96,40 @@ static int send_answer(int fd, const struct answer *answer)
 	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/*
+ * In a process of its own: what libraries keep (libxdp 1.3 a descriptor for each look at a
+ * hook) goes with it, and if one crashes the next request is none the worse.
+ */
+static int serve_apart(int fd, const struct log *log, const struct request *request)
+{
+	struct answer answer = {.err = -EIO};
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		answer.err = 0;
+		serve(log, request, &answer);
+		_exit(send_answer(fd, &answer) ? EXIT_FAILURE : EXIT_SUCCESS);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!status)
+		return 0;
+	why_is(&answer.why, -EIO, "the process that should do it %s",
+	       pid < 0 ? "could not start" : "died");
+	return send_answer(fd, &answer);
+}
+
 /* Ends with the daemon, whatever becomes of that: a guard half put on is finished first. */
 static void help(int fd, const struct log *log)
 {
 	struct request request;
-	struct answer answer;
 	ssize_t got;
 	int err = 0;
 
 	while (!err && (got = recv(fd, &request, sizeof(request), 0))) {
-		if (got != sizeof(request))
-			continue; /* interrupted */
-		memset(&answer, 0, sizeof(answer));
-		serve(log, &request, &answer);
-		err = send_answer(fd, &answer);
-		host_maps_close(&answer.maps);
+		if (got == sizeof(request)) /* or interrupted */
+			err = serve_apart(fd, log, &request);
 	}
 }
 

@@ -68,7 +68,9 @@ static void remember(void *arg, const char *text)
 static struct ports wanted_ports(struct members *m, const struct member *member,
 				 const struct config_interface *interface)
 {
-	struct plan plan = {.ports = interface->ports.ports, .ports_auto = interface->ports.any};
+	struct plan plan = {.ports = interface->ports.ports,
+			    .ports_auto = interface->ports.any,
+			    .path = member->info.path};
 	struct unsaid unsaid = {.m = m, .member = member};
 	struct check_scene scene = {&member->guard, &plan, remember, &unsaid};
 	struct why ignored;
@@ -110,11 +112,6 @@ static int update(struct members *m, struct member *member,
 	return 0;
 }
 
-static int kind_of(const struct config_interface *interface)
-{
-	return interface->attach == CONFIG_ATTACH_LINK ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
-}
-
 static void say_guarded(struct members *m, const struct member *member, bool renewed)
 {
 	log_say(m->log, LOG_NOTICE, member->name, "%s (%s XDP, %s, %s)",
@@ -126,18 +123,14 @@ static void say_guarded(struct members *m, const struct member *member, bool ren
 static int put_on(struct members *m, struct member *member, const struct config *config,
 		  const struct config_interface *interface, struct why *why)
 {
-	/* The words of the key stand in the order of enum sw_xdp_mode, auto first. */
-	struct setup setup = {.ports = interface->ports.ports,
-			      .ports_auto = interface->ports.any,
-			      .mode = interface->xdp,
-			      .kind = kind_of(interface)};
+	struct setup setup = {};
 	struct setup_result result;
 	struct why text = {};
 	int err;
 
-	strcpy(setup.key_file, config->synward.key_file);
 	if (guard_by_name(member->name, &member->guard, &text))
 		return 1;
+	setup_from(&setup, config, interface);
 	err = helper_guard(m->helper, &setup, &member->guard, &result, &member->maps, &text);
 	if (m->alive)
 		m->alive(m->arg);
@@ -168,26 +161,26 @@ static void take_off(struct members *m, struct member *member)
 /* Before anything is touched: what no reload can change. */
 static int check_fixed(struct members *m, const struct config *next, struct why *why)
 {
+	struct setup setup = {};
 	int i;
 
 	for (i = 0; i < next->interfaces; i++) {
-		const struct config_interface *interface = &next->interface[i];
-		const struct member *member = find(m, interface->name);
+		const char *name = next->interface[i].name;
+		const struct member *member = find(m, name);
 
 		if (!member || !member->on)
 			continue;
-		if (interface->xdp && interface->xdp != member->info.xdp_mode)
+		setup_from(&setup, next, &next->interface[i]);
+		if (setup.mode != SETUP_MODE_AUTO && setup.mode != (int)member->info.xdp_mode)
 			return why_is(why, -EBUSY,
 				      "%s: xdp: guarded in %s mode, which cannot change while it "
 				      "runs; 'synward detach %s' first",
-				      interface->name, xdp_mode_name(member->info.xdp_mode),
-				      interface->name);
-		if (kind_of(interface) != (int)member->info.attach_kind)
+				      name, xdp_mode_name(member->info.xdp_mode), name);
+		if (setup.kind != (int)member->info.attach_kind)
 			return why_is(why, -EBUSY,
 				      "%s: attach: guarded with %s, which cannot change while it "
 				      "runs; 'synward detach %s' first",
-				      interface->name, xdp_kind_name(member->info.attach_kind),
-				      interface->name);
+				      name, xdp_kind_name(member->info.attach_kind), name);
 	}
 	return 0;
 }

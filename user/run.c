@@ -33,6 +33,7 @@ struct daemon {
 	struct config *config;
 	int signal_fd;
 	__u64 refresh_after_ms;
+	char status[512]; /* as told last */
 };
 
 static const struct argp_option options[] = {
@@ -67,11 +68,15 @@ static void keep_alive(void *arg)
 	sd_notify(0, "WATCHDOG=1");
 }
 
+/* state: "READY=1\n" or ""; without it only what is new is told. */
 static void tell_status(struct daemon *d, const char *state)
 {
-	char text[512];
+	char text[sizeof(d->status)];
 
 	members_text(&d->members, text, sizeof(text));
+	if (!state[0] && !strcmp(text, d->status))
+		return;
+	strcpy(d->status, text);
 	sd_notifyf(0, "%sSTATUS=%s", state, text);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "checks.h"
@@ -18,6 +19,16 @@ __attribute__((format(printf, 2, 3))) static void warn(const struct setup *s, co
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	s->warn(s->arg, text);
+}
+
+void setup_from(struct setup *s, const struct config *config,
+		const struct config_interface *interface)
+{
+	memcpy(s->key_file, config->synward.key_file, sizeof(config->synward.key_file));
+	s->ports = interface->ports.ports;
+	s->ports_auto = interface->ports.any;
+	s->mode = interface->xdp; /* its words stand in the order of enum sw_xdp_mode, auto first */
+	s->kind = interface->attach == CONFIG_ATTACH_LINK ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
 }
 
 /* Where native mode would hold replies back, auto takes generic and says why. */

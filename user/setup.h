@@ -6,6 +6,7 @@
 #ifndef SYNWARD_SETUP_H
 #define SYNWARD_SETUP_H
 
+#include "config.h"
 #include "install.h"
 
 enum { SETUP_MODE_AUTO = 0 };    /* beside enum sw_xdp_mode: native where replies leave at once */
@@ -16,9 +17,9 @@ struct setup {
 	bool ports_auto;
 	int mode;
 	int kind;
-	int path;	      /* an enum sw_path or PATH_AUTO */
+	int path;               /* an enum sw_path or PATH_AUTO */
 	struct targets targets; /* proxy path */
-	bool keep_syncookies; /* refuse rather than set net.ipv4.tcp_syncookies */
+	bool keep_syncookies;   /* refuse rather than set net.ipv4.tcp_syncookies */
 	char key_file[200]; /* "": keys of this machine's own; of a guard that runs, those it has */
 	void (*warn)(void *arg, const char *text);
 	void *arg;
@@ -28,6 +29,10 @@ struct setup_result {
 	struct sw_info info;
 	bool renewed; /* it was guarded before */
 };
+
+/* What a section of the configuration file asks for; warn and arg stay. */
+void setup_from(struct setup *s, const struct config *config,
+		const struct config_interface *interface);
 
 /* Whether this machine and this caller can guard anything. */
 int setup_check_machine(const struct setup *s, struct why *why);
