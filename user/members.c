@@ -288,10 +288,11 @@ int members_apply(struct members *m, const struct config *next, struct why *why)
 	return 0;
 }
 
+/* Who has the lock, if another, will sweep as well: every attach and detach does. */
 static void sweep(void)
 {
 	struct why ignored;
-	int lock = pins_lock(&ignored);
+	int lock = pins_trylock(&ignored);
 
 	if (lock < 0)
 		return;

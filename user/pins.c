@@ -34,13 +34,13 @@ int pins_mount(struct why *why)
 	return 0;
 }
 
-int pins_lock(struct why *why)
+static int lock_how(int how, struct why *why)
 {
 	int fd = open(GUARD_BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 
 	if (fd < 0)
 		return why_is(why, -errno, "cannot open " GUARD_BPFFS ": %s", strerror(errno));
-	while (flock(fd, LOCK_EX)) {
+	while (flock(fd, how)) {
 		err = -errno;
 		if (err == -EINTR)
 			continue;
@@ -48,6 +48,16 @@ int pins_lock(struct why *why)
 		return why_is(why, err, "cannot lock " GUARD_BPFFS ": %s", strerror(-err));
 	}
 	return fd;
+}
+
+int pins_lock(struct why *why)
+{
+	return lock_how(LOCK_EX, why);
+}
+
+int pins_trylock(struct why *why)
+{
+	return lock_how(LOCK_EX | LOCK_NB, why);
 }
 
 /* Readable for stats without privileges, whatever the umask. */

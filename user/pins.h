@@ -16,6 +16,9 @@ int pins_mount(struct why *why);
  */
 int pins_lock(struct why *why);
 
+/* -EAGAIN: another has it. For a process that must not stand still. */
+int pins_trylock(struct why *why);
+
 int pins_make_directory(const struct guard *g);
 
 /* Pins under that name; what had the name before is replaced in one step. */

@@ -98,8 +98,10 @@ void rotation_tick(struct rotation *r, const struct log *log, const char *ifname
 	struct scene s = {r, log, ifname, host_maps_fd(maps, "secrets"),
 			  host_maps_fd(maps, "config")};
 	struct why why = {};
-	int err, lock = pins_lock(&why);
+	int err, lock = pins_trylock(&why);
 
+	if (lock == -EAGAIN)
+		return; /* the next tick is soon enough */
 	if (lock < 0) {
 		note_trouble(&s, &why);
 		return;
