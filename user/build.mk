@@ -26,11 +26,11 @@ $(B)/counters.md: $(B)/gen/counters_doc
 	$(say) GEN $@
 	$(Q)$< > $@
 
-CONFIG_DOC_SRC := user/gen/config_doc.c user/config_value.c user/ports.c user/prefix.c
+CONFIG_DOC_SRC := user/gen/config_doc.c user/config_value.c user/ports.c user/prefix.c user/targets.c
 
 $(B)/gen/config_doc: $(CONFIG_DOC_SRC) user/config.h user/config_value.h user/config_keys.def $(HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) $(CONFIG_DOC_SRC) -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) $(CONFIG_DOC_SRC) $(USER_LIBS) -o $@
 
 $(B)/configuration.md: $(B)/gen/config_doc
 	$(say) GEN $@

@@ -333,6 +333,15 @@ static int check_thresholds(struct reading *r, const struct config_service *s)
 	return 0;
 }
 
+static int check_interface(struct reading *r, const struct config_interface *i)
+{
+	r->line = i->line;
+	if (i->path == SW_PATH_PROXY || (!i->to.count && !i->flows))
+		return 0;
+	at_fault(r, i->to.count ? "to" : "flows", "with path = proxy", "it is for the proxy path");
+	return -EINVAL;
+}
+
 /* What can be said only of the whole. */
 static int check_whole(struct reading *r)
 {
@@ -348,7 +357,9 @@ static int check_whole(struct reading *r)
 	for (i = 0; !err && i < c->services; i++)
 		err = check_thresholds(r, &c->service[i]);
 	for (i = 0; !err && i < c->interfaces; i++) {
-		err = resolve_services(r, &c->interface[i]);
+		err = check_interface(r, &c->interface[i]);
+		if (!err)
+			err = resolve_services(r, &c->interface[i]);
 		if (err || config_services(c, &c->interface[i], services) >= 0)
 			continue;
 		r->line = c->interface[i].line;

@@ -11,6 +11,7 @@
 #include "abi.h"
 #include "ports.h"
 #include "prefix.h"
+#include "targets.h"
 #include "why.h"
 
 #define CONFIG_DEFAULT_PATH "/etc/synward/synward.conf"
@@ -34,6 +35,8 @@ typedef struct {
 	struct prefix item[CONFIG_PREFIXES];
 	int count;
 } config_prefixes;
+typedef struct targets config_targets; /* without flows */
+typedef __u32 config_flows;            /* 0: default */
 typedef union {
 	struct sockaddr any; /* sa_family AF_UNSPEC: off */
 	struct sockaddr_in ipv4;
@@ -62,6 +65,7 @@ struct config_service {
 
 enum config_log { CONFIG_LOG_TEXT, CONFIG_LOG_JSON };
 enum config_on_stop { CONFIG_ON_STOP_KEEP, CONFIG_ON_STOP_DETACH };
+enum config_syncookies { CONFIG_SYNCOOKIES_SET, CONFIG_SYNCOOKIES_REFUSE };
 enum config_attach { CONFIG_ATTACH_LIBXDP, CONFIG_ATTACH_LINK };
 
 struct config {

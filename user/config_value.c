@@ -141,6 +141,28 @@ static int parse_prefixes(const struct config_key *key, const char *text, void *
 	return p->count ? 0 : -EINVAL;
 }
 
+static int parse_targets(const struct config_key *key, const char *text, void *ret)
+{
+	config_targets *t = ret;
+	char list[CONFIG_LINE_MAX];
+
+	*t = (config_targets){};
+	if (!strcmp(text, "own"))
+		return 0;
+	squeeze(text, list);
+	return targets_add(t, list);
+}
+
+static int parse_flows(const struct config_key *key, const char *text, void *ret)
+{
+	struct targets t = {};
+	int err = strcmp(text, "default") ? targets_flows(&t, text) : 0;
+
+	if (!err)
+		*(config_flows *)ret = t.flows;
+	return err;
+}
+
 static int parse_path(const struct config_key *key, const char *text, void *ret)
 {
 	if (*text && *text != '/')

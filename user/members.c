@@ -8,6 +8,7 @@
 
 #include "checks.h"
 #include "members.h"
+#include "path.h"
 #include "pins.h"
 #include "settings.h"
 #include "tc.h"
@@ -94,6 +95,20 @@ static int write_info(struct member *member, bool ports_auto)
 		       : 0;
 }
 
+static int update_targets(struct member *member, const struct config_interface *interface)
+{
+	struct proxy_settings settings = {
+		.targets = &interface->to,
+		.ports_auto = interface->ports.any,
+		.generic = member->info.xdp_mode == SW_XDP_GENERIC,
+	};
+
+	if (member->info.path != SW_PATH_PROXY)
+		return 0;
+	return targets_fill(host_maps_fd(&member->maps, "targets"),
+			    host_maps_fd(&member->maps, "proxy"), &settings);
+}
+
 /* A running guard under a section of the file. */
 static int update(struct members *m, struct member *member,
 		  const struct config_interface *interface, struct why *why)
@@ -103,6 +118,8 @@ static int update(struct members *m, struct member *member,
 
 	err = settings_update(host_maps_fd(&member->maps, "config"),
 			      host_maps_fd(&member->maps, "routes"), &ports);
+	if (!err)
+		err = update_targets(member, interface);
 	if (!err)
 		err = write_info(member, interface->ports.any);
 	if (err)
@@ -158,31 +175,47 @@ static void take_off(struct members *m, struct member *member)
 	forget(member);
 }
 
-/* Before anything is touched: what no reload can change. */
+static int cannot_change(struct why *why, const char *name, const char *key, const char *running)
+{
+	return why_is(why, -EBUSY,
+		      "%s: %s: the guard is on with %s, which cannot change while it runs; "
+		      "'synward detach %s' first",
+		      name, key, running, name);
+}
+
+/* What no reload can change. */
+static int check_one_fixed(const struct member *member, const struct setup *next,
+			   const struct config_interface *running, struct why *why)
+{
+	const struct sw_info *info = &member->info;
+
+	if (next->mode != SETUP_MODE_AUTO && next->mode != (int)info->xdp_mode)
+		return cannot_change(why, member->name, "xdp", xdp_mode_name(info->xdp_mode));
+	if (next->kind != (int)info->attach_kind)
+		return cannot_change(why, member->name, "attach", xdp_kind_name(info->attach_kind));
+	if (next->path != PATH_AUTO && next->path != (int)info->path)
+		return cannot_change(why, member->name, "path", path_name(info->path));
+	if (running && next->targets.flows != running->flows)
+		return cannot_change(why, member->name, "flows", "another number of them");
+	return 0;
+}
+
+/* Before anything is touched. */
 static int check_fixed(struct members *m, const struct config *next, struct why *why)
 {
 	struct setup setup = {};
-	int i;
+	int i, err = 0;
 
-	for (i = 0; i < next->interfaces; i++) {
-		const char *name = next->interface[i].name;
-		const struct member *member = find(m, name);
+	for (i = 0; !err && i < next->interfaces; i++) {
+		const struct member *member = find(m, next->interface[i].name);
 
 		if (!member || !member->on)
 			continue;
 		setup_from(&setup, next, &next->interface[i]);
-		if (setup.mode != SETUP_MODE_AUTO && setup.mode != (int)member->info.xdp_mode)
-			return why_is(why, -EBUSY,
-				      "%s: xdp: guarded in %s mode, which cannot change while it "
-				      "runs; 'synward detach %s' first",
-				      name, xdp_mode_name(member->info.xdp_mode), name);
-		if (setup.kind != (int)member->info.attach_kind)
-			return why_is(why, -EBUSY,
-				      "%s: attach: guarded with %s, which cannot change while it "
-				      "runs; 'synward detach %s' first",
-				      name, xdp_kind_name(member->info.attach_kind), name);
+		err = check_one_fixed(member, &setup, config_interface(m->config, member->name),
+				      why);
 	}
-	return 0;
+	return err;
 }
 
 static void note_trouble(struct members *m, struct member *member, const struct why *why)

@@ -27,6 +27,10 @@ void setup_from(struct setup *s, const struct config *config,
 	memcpy(s->key_file, config->synward.key_file, sizeof(config->synward.key_file));
 	s->ports = interface->ports.ports;
 	s->ports_auto = interface->ports.any;
+	s->path = interface->path;
+	s->targets = interface->to;
+	s->targets.flows = interface->flows;
+	s->keep_syncookies = interface->syncookies == CONFIG_SYNCOOKIES_REFUSE;
 	s->mode = interface->xdp; /* its words stand in the order of enum sw_xdp_mode, auto first */
 	s->kind = interface->attach == CONFIG_ATTACH_LINK ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
 }

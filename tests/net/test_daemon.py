@@ -156,6 +156,7 @@ def test_a_good_file_is_good(file):
     ("ports = 53", "ports", "already"),
     ("allow = lists/allow", "allow", "absolute"),
     ("colour = red", "colour", "half-open-start"),
+    ("[interface sw2]\nto = 192.0.2.1", "to", "path = proxy"),
     ("[service dns]", "dns", "already"),
     ("[service a b]", "[service NAME]", "letters"),
     ("[servce x]", "servce x", "[interface NAME]"),
@@ -344,8 +345,9 @@ def test_reload_applies_the_difference(plain_bed, daemon, how):
 @pytest.mark.parametrize("text, says", [
     (PLAIN + "ports = 80a\n", "conf:3: ports"),
     (PLAIN + "ports = 80\n[interface dir0]\n", "dir0: the XDP program"),  # dir0's hook is taken
-    ("[interface sw0]\nxdp = generic\n", "sw0: xdp: guarded in native mode"),
-    ("[interface sw0]\nattach = link\n", "sw0: attach: guarded with libxdp"),
+    ("[interface sw0]\nxdp = generic\n", "sw0: xdp: the guard is on with native"),
+    ("[interface sw0]\nattach = link\n", "sw0: attach: the guard is on with libxdp"),
+    (PLAIN + "path = compat\n", "sw0: path: the guard is on with host"),
     ("", "no interface is named"),
 ])
 def test_reload_refused_leaves_everything_as_it_was(plain_bed, daemon, text, says):
