@@ -161,6 +161,14 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 	unsigned int port;
 	bool guarded = false;
 
+	if (rule->unread) {
+		snprintf(text, sizeof(text),
+			 "%s has NAT rules that cannot be read here: name the ports to guard, "
+			 "without those it redirects",
+			 rule->where);
+		scene->warn(scene->arg, text);
+		return;
+	}
 	if (!rule->first) {
 		snprintf(text, sizeof(text),
 			 "%s redirects without naming a TCP port: give --ports without what it "

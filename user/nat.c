@@ -104,16 +104,30 @@ static bool has_legacy_nat(const char *path)
 	return found;
 }
 
-static void ask_iptables(const char *tool, const char *name, const char *ifname, nat_found found,
-			 void *arg)
+static int ask_iptables(const char *tool, const char *name, const char *ifname, nat_found found,
+			void *arg)
 {
 	const char *const argv[] = {tool, "-t", "nat", NULL};
 	char *text;
+	int err = spawn_read(argv, &text);
 
-	if (spawn_read(argv, &text))
-		return;
+	if (err)
+		return err;
 	nat_each_iptables(text, name, ifname, found, arg);
 	free(text);
+	return 0;
+}
+
+/* These tables are asked for by a raw socket, which a hardened daemon may not open. */
+static void ask_legacy(const char *tables, const char *tool, const char *name, const char *ifname,
+		       nat_found found, void *arg)
+{
+	struct nat_rule rule = {.unread = true};
+
+	if (!has_legacy_nat(tables) || !ask_iptables(tool, name, ifname, found, arg))
+		return;
+	snprintf(rule.where, sizeof(rule.where), "%s", name);
+	found(arg, &rule);
 }
 
 void nat_each(const char *ifname, nat_found found, void *arg)
@@ -128,8 +142,8 @@ void nat_each(const char *ifname, nat_found found, void *arg)
 	/* Rules that iptables made are opaque to nft: "xt" without arguments. */
 	ask_iptables("iptables-nft-save", "iptables", ifname, found, arg);
 	ask_iptables("ip6tables-nft-save", "ip6tables", ifname, found, arg);
-	if (has_legacy_nat("/proc/net/ip_tables_names"))
-		ask_iptables("iptables-legacy-save", "iptables-legacy", ifname, found, arg);
-	if (has_legacy_nat("/proc/net/ip6_tables_names"))
-		ask_iptables("ip6tables-legacy-save", "ip6tables-legacy", ifname, found, arg);
+	ask_legacy("/proc/net/ip_tables_names", "iptables-legacy-save", "iptables-legacy", ifname,
+		   found, arg);
+	ask_legacy("/proc/net/ip6_tables_names", "ip6tables-legacy-save", "ip6tables-legacy",
+		   ifname, found, arg);
 }

@@ -7,6 +7,7 @@
 
 struct nat_rule {
 	unsigned int first, last; /* ports; first 0: the rule names none */
+	bool unread;		  /* the tool could not be asked: there may be any */
 	char where[128];          /* "nft ip nat PREROUTING" */
 };
 
