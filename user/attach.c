@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "policy.h"
 #include "path.h"
 #include "setup.h"
 #include "tc.h"
@@ -187,10 +188,11 @@ static int read_config(struct attach *a, struct why *why)
 	err = config_load(a->file, &config, &fault);
 	if (err)
 		return config_fault_say(a->file, &fault, err, why);
+	err = policy_load(a->file, config, why);
 	interface = config_interface(config, a->ifname);
-	if (interface)
+	if (!err && interface)
 		setup_from(&a->setup, config, interface);
-	else
+	else if (!err)
 		err = why_is(why, -ENOENT, "%s has no [interface %s]", a->file, a->ifname);
 	config_free(config);
 	return err;

@@ -16,6 +16,7 @@
 #include "loop.h"
 #include "members.h"
 #include "monitor.h"
+#include "policy.h"
 #include "privileges.h"
 
 #define TICK_MS 5000     /* failed interfaces, changed routes and rules, keys, watchdog */
@@ -90,7 +91,12 @@ static int load(struct daemon *d, struct config **ret, struct why *why)
 	struct config_fault fault;
 	int err = config_load(d->path, ret, &fault);
 
-	return err ? config_fault_say(d->path, &fault, err, why) : 0;
+	if (err)
+		return config_fault_say(d->path, &fault, err, why);
+	err = policy_load(d->path, *ret, why);
+	if (err)
+		config_free(*ret);
+	return err;
 }
 
 static int reload_file(struct daemon *d, struct why *why)
