@@ -207,4 +207,10 @@ const struct check checks_machine[] = {{"privileges", check_privileges},
 				       {}};
 
 const struct check checks_interface[] = {
-	{"syncookies", check_syncookies}, {"timestamps", check_timestamps}, {"vlan", check_vlan}, {"conntrack", check_conntrack}, {"clock", check_clock}, {"nat", check_nat}, {}};
+	{"syncookies", check_syncookies},
+	{"timestamps", check_timestamps},
+	{"vlan", check_vlan},
+	{"conntrack", check_conntrack},
+	{"clock", check_clock},
+	{"nat", check_nat},
+	{}};

@@ -180,7 +180,8 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 	put(obj, "tc", tc_kind_name(info->tc_kind));
 	if (!read_config(g, &config)) {
 		put_ports(obj, info, &config);
-		put_key_age(obj, &xdp, &config);
+		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */
+			put_key_age(obj, &xdp, &config);
 	}
 	put_since(obj, info);
 	put(obj, "version", info->version);
