@@ -5,6 +5,7 @@
  * so with net.ipv4.tcp_syncookies=2 and when it sent cookies of late, or was told so.
  */
 #include "lib/guard.h"
+#include "lib/trace.h"
 #include "../headers/kcookie.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -144,5 +145,5 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
-	return sw_verdict(sw_guard(ctx));
+	return sw_verdict(sw_traced(ctx, sw_guard(ctx)));
 }

@@ -5,6 +5,7 @@
  * tc ingress, which gives it to the listener.
  */
 #include "lib/guard.h"
+#include "lib/trace.h"
 #include "lib/handoff.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -47,7 +48,7 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
-	return sw_verdict(sw_guard(ctx));
+	return sw_verdict(sw_traced(ctx, sw_guard(ctx)));
 }
 
 /* TCX_NEXT and TC_ACT_UNSPEC are both -1: whatever comes after goes on. */

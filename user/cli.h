@@ -31,5 +31,6 @@ int cmd_config(int argc, char **argv, struct cli *cli);
 int cmd_key(int argc, char **argv, struct cli *cli);
 int cmd_status(int argc, char **argv, struct cli *cli);
 int cmd_stats(int argc, char **argv, struct cli *cli);
+int cmd_trace(int argc, char **argv, struct cli *cli);
 
 #endif

@@ -14,6 +14,7 @@ static const struct command commands[] = {
 	{"key", cmd_key, "VERB", "cookie keys: their age, a new one, a shared secret"},
 	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},
+	{"trace", cmd_trace, "IFACE", "handshakes, segment by segment, and why"},
 	{}};
 
 const char *argp_program_version = "synward " SW_VERSION;
