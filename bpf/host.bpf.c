@@ -7,6 +7,7 @@
 #include "lib/guard.h"
 #include "lib/trace.h"
 #include "lib/handoff.h"
+#include "lib/skew.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -26,6 +27,18 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	return true;
 }
 
+static __always_inline void look_ahead(const struct sw_packet *pkt, const struct sw_scene *scene,
+				       const struct sw_tcpopts *seen, __u32 epoch)
+{
+	struct sw_local *mine = SW_THE(local);
+	__u64 acked = (__u64)(pkt->seq - 1) << 32 | (pkt->ack - 1);
+
+	if (scene->secret->cookie.source == SW_KEYS_SHARED && mine &&
+	    spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns) &&
+	    sw_cookie_is_ahead(&pkt->tuple, seen, acked, epoch))
+		sw_count_event(SW_EV_COOKIE_AHEAD);
+}
+
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
@@ -38,8 +51,10 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 	else if (!sw_options_common(ctx, pkt, &seen, &unused))
 		return SW_UNFAMILIAR;
 	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
-			     &seen, &agreed))
+			     &seen, &agreed)) {
+		look_ahead(pkt, scene, &seen, epoch);
 		return SW_ACK_INVALID;
+	}
 	if (!sw_handoff_leave(ctx, pkt, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
 		return SW_NO_ROOM;
 	return SW_ACK_VALID;

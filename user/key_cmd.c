@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "counters.h"
 #include "keys.h"
 #include "path.h"
 #include "pins.h"
@@ -147,13 +148,30 @@ static void done(struct key_args *a, const struct handle *h, struct json_object 
 		printf("synward: %s: %s\n", h->guard->ifname, result);
 }
 
-static const char *advice(const struct keys_state *state)
+/* Refused ACKs with a good cookie from the future, since attach. */
+static __u64 ahead(const struct guard *g)
+{
+	struct sw_counters counters = {};
+	struct why ignored;
+	int fd = counters_open(g, &ignored);
+
+	if (fd >= 0) {
+		counters_read(fd, &counters);
+		close(fd);
+	}
+	return counters.event[SW_EV_COOKIE_AHEAD];
+}
+
+static const char *advice(const struct keys_state *state, __u64 cookies_ahead)
 {
 	if (state->stale)
 		return "nobody brought the present period's key in: other machines refuse what "
 		       "this one makes; 'synward run', or 'synward key rotate' hourly";
 	if (state->source == SW_KEYS_SHARED && fabs(state->clock_off_s) > KEYS_STEP_HARMLESS_S)
 		return "the clock of day was set since the keys were; 'synward key rotate'";
+	if (cookies_ahead)
+		return "cookies of a machine whose clock is ahead of this one's were refused; "
+		       "compare the clocks of the group";
 	if (state->source == SW_KEYS_SHARED && !keys_clock_synchronised())
 		return "nothing keeps this machine's clock right; run chrony or systemd-timesyncd";
 	return NULL;
@@ -161,6 +179,7 @@ static const char *advice(const struct keys_state *state)
 
 static int status_one(struct key_args *a, const struct handle *h, struct why *why)
 {
+	__u64 cookies_ahead = ahead(h->guard);
 	struct json_object *obj;
 	struct keys_state state;
 	const char *source, *what;
@@ -177,10 +196,12 @@ static int status_one(struct key_args *a, const struct handle *h, struct why *wh
 	put_number(obj, "epoch", state.epoch);
 	put_number(obj, "age_s", state.age_s);
 	put_number(obj, "next_s", state.due_s);
-	json_object_object_add(obj, "clock_off_s", json_object_new_double(state.clock_off_s));
+	json_object_object_add(obj, "clock_off_s", json_object_new_double((long long)(state.clock_off_s * 1000) /
+						      1000.0));
 	json_object_object_add(obj, "clock_synchronised",
 			       json_object_new_boolean(keys_clock_synchronised()));
-	what = advice(&state);
+	json_object_object_add(obj, "cookies_ahead", json_object_new_uint64(cookies_ahead));
+	what = advice(&state, cookies_ahead);
 	if (what)
 		put_text(obj, "advice", what);
 	json_object_array_add(a->list, obj);

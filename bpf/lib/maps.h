@@ -112,7 +112,7 @@ struct sw_budget {
 #define SW_CHUNK 512 /* bytes, a power of two: bpf_csum_diff() takes no more on older kernels */
 
 struct sw_local {
-	struct sw_budget syns, lookups;
+	struct sw_budget syns, lookups, skews;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
 	struct sw_packet packet; /* one that is not plain */
