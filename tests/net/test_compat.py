@@ -14,8 +14,6 @@ from server import Echo, connect, read_exactly, tcp_info
 from world import SYNWARD, VETH_PEER, wait_until
 
 # The tests of the host path that hold here word for word.
-from test_flood import (test_a_flood_of_bogus_acks_is_dropped_without_answer,  # noqa: F401
-                        test_real_connections_succeed_under_a_flood_of_forged_syns, under_flood)
 from test_handshake import (test_point_01_every_stack_shakes_hands_and_keeps_what_it_offered,  # noqa: F401
                             test_point_03_data_in_the_syn_is_not_acknowledged_and_the_connection_completes,
                             test_point_08_final_ack_duplicated_makes_one_connection,

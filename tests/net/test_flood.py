@@ -110,7 +110,7 @@ def test_real_connections_succeed_under_a_flood_of_forged_syns(bed, family, unde
             assert count <= bed.server.netstat("TcpPassiveOpens") - opens <= count * 1.02, "the kernel opened others than the real ones"
             assert sum(seconds > 0.9 for seconds in good) <= count * 0.02, "SYNs were lost and sent again"
             if bed.mode == "native":
-                assert pps >= 300000, "no flood worth the name"
+                assert pps >= (300000 if bed.path == "host" else 150000), "no flood worth the name"
         finally:
             bed.server.nft("delete table inet swt")
 
