@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -12,6 +13,17 @@
 #include "pins.h"
 #include "settings.h"
 #include "tc.h"
+
+#define TRY_FIRST_MS 4000
+#define TRY_LAST_MS 60000
+
+static __u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
 
 static struct member *find(struct members *m, const char *name)
 {
@@ -40,6 +52,7 @@ static void forget(struct member *member)
 {
 	host_maps_close(&member->maps);
 	member->on = false;
+	member->wait_ms = 0;
 	member->trouble[0] = '\0';
 }
 
@@ -157,6 +170,7 @@ static int put_on(struct members *m, struct member *member, const struct config 
 	member->on = true;
 	member->by_hand = false;
 	member->info = result.info;
+	member->wait_ms = 0;
 	member->trouble[0] = '\0';
 	say_guarded(m, member, result.renewed);
 	return 0;
@@ -220,10 +234,14 @@ static int check_fixed(struct members *m, const struct config *next, struct why 
 
 static void note_trouble(struct members *m, struct member *member, const struct why *why)
 {
+	member->wait_ms = member->wait_ms ? 2 * member->wait_ms : TRY_FIRST_MS;
+	if (member->wait_ms > TRY_LAST_MS)
+		member->wait_ms = TRY_LAST_MS;
+	member->next_try_ms = now_ms() + member->wait_ms;
 	if (!strcmp(member->trouble, why->text))
 		return;
 	memcpy(member->trouble, why->text, sizeof(member->trouble));
-	log_say(m->log, LOG_ERR, NULL, "%s; tried again every few seconds", why->text);
+	log_say(m->log, LOG_ERR, NULL, "%s; tried again every minute or sooner", why->text);
 }
 
 /* One interface of next. At the start a failure is noted; later it is everybody's. */
@@ -321,16 +339,20 @@ int members_apply(struct members *m, const struct config *next, struct why *why)
 	return 0;
 }
 
-/* Who has the lock, if another, will sweep as well: every attach and detach does. */
-static void sweep(void)
+/* Pins of interfaces that are gone; later, if another has the lock. */
+static void sweep(struct members *m)
 {
 	struct why ignored;
-	int lock = pins_trylock(&ignored);
+	int lock;
 
+	if (!m->sweep_due)
+		return;
+	lock = pins_trylock(&ignored);
 	if (lock < 0)
 		return;
 	install_sweep();
 	close(lock);
+	m->sweep_due = false;
 }
 
 static void follow_rename(struct members *m, const struct member *old, const char *name)
@@ -383,7 +405,7 @@ static void follow_renames(struct members *m)
 static bool look_at_names(struct members *m)
 {
 	char name[IF_NAMESIZE];
-	bool renamed = false, gone = false;
+	bool renamed = false;
 	int i;
 
 	for (i = 0; i < m->count; i++) {
@@ -397,27 +419,35 @@ static bool look_at_names(struct members *m)
 		}
 		log_say(m->log, LOG_NOTICE, member->name, "is gone; guarded again when it comes");
 		forget(member);
-		gone = true;
+		m->sweep_due = true;
 	}
-	if (gone)
-		sweep();
 	return renamed;
+}
+
+/* Less and less often: each try may load programs. At once if it is another interface now. */
+static void try_again(struct members *m, struct member *member)
+{
+	const struct config_interface *interface = config_interface(m->config, member->name);
+	unsigned int ifindex = if_nametoindex(member->name);
+	struct why why = {};
+
+	if (member->on || member->by_hand || !interface || !ifindex)
+		return;
+	if (member->wait_ms && ifindex == member->guard.ifindex && now_ms() < member->next_try_ms)
+		return;
+	if (put_on(m, member, m->config, interface, &why) < 0)
+		note_trouble(m, member, &why);
 }
 
 void members_follow(struct members *m)
 {
-	const struct config_interface *interface;
-	struct why why = {};
 	int i;
 
 	if (look_at_names(m))
 		follow_renames(m);
-	for (i = 0; i < m->count; i++) {
-		interface = config_interface(m->config, m->item[i].name);
-		if (!m->item[i].on && !m->item[i].by_hand && interface &&
-		    put_on(m, &m->item[i], m->config, interface, &why) < 0)
-			note_trouble(m, &m->item[i], &why);
-	}
+	sweep(m);
+	for (i = 0; i < m->count; i++)
+		try_again(m, &m->item[i]);
 	for (i = m->count - 1; i >= 0; i--) {
 		if (!m->item[i].on && !config_interface(m->config, m->item[i].name))
 			drop(m, &m->item[i]);

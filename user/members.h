@@ -18,7 +18,9 @@ struct member {
 	struct sw_info info;
 	struct host_maps maps;
 	struct rotation rotation;
-	struct ports ports; /* as last written: without those that are redirected */
+	struct ports ports;   /* as last written: without those that are redirected */
+	unsigned int wait_ms; /* between tries to put the guard on */
+	__u64 next_try_ms;    /* CLOCK_MONOTONIC */
 	char trouble[sizeof(
 		((struct why *)0)->text)]; /* why not, as last said; "" if it is not there */
 };
@@ -31,6 +33,7 @@ struct members {
 	void (*alive)(void *arg); /* called between steps that take a while */
 	void *arg;
 	const struct config *config; /* in force; not ours to free */
+	bool sweep_due;              /* interfaces are gone whose pins are still there */
 	struct member item[MEMBERS_MAX];
 	int count;
 };

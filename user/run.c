@@ -156,6 +156,12 @@ static int take_signal(void *arg)
 	return 0;
 }
 
+/* It speaks only when asked: this is its end. Whoever started us starts both anew. */
+static int helper_gone(void *arg)
+{
+	return -EPIPE;
+}
+
 static int links_changed(void *arg)
 {
 	struct daemon *d = arg;
@@ -216,6 +222,8 @@ static int prepare(struct daemon *d, struct why *why)
 	if (!err)
 		err = monitor_open(&d->monitor, &d->loop, links_changed, d);
 	if (!err)
+		err = loop_add(&d->loop, d->helper.fd, helper_gone, d);
+	if (!err)
 		err = loop_every(&d->loop, TICK_MS, tick, d);
 	if (err < 0)
 		return why_is(why, err, "cannot prepare the event loop: %s", strerror(-err));
@@ -236,6 +244,8 @@ static int run(struct daemon *d, struct why *why)
 	log_say(&d->log, LOG_NOTICE, NULL, "ready");
 	err = loop_run(&d->loop);
 	sd_notify(0, "STOPPING=1\nSTATUS=stopping");
+	if (err == -EPIPE)
+		return why_is(why, err, "the helper process died; the guards stay on");
 	if (err)
 		return why_is(why, err, "the event loop failed: %s", strerror(-err));
 	if (d->config->synward.on_stop == CONFIG_ON_STOP_DETACH)

@@ -61,7 +61,7 @@ class Daemon:
             assert self.hears("READY=1"), self.log()
         return self
 
-    def hears(self, what, seconds=20):
+    def hears(self, what, seconds=40):
         """True once the daemon has told its manager so."""
         wait_until(lambda: what in self.told or self.child.poll() is not None, seconds)
         return what in self.told
@@ -73,7 +73,7 @@ class Daemon:
         with open(self.log_path) as f:
             return f.read()
 
-    def says(self, text, seconds=12):
+    def says(self, text, seconds=30):
         return wait_until(lambda: text in self.log(), seconds)
 
     def reload(self, text=None, check=True):
@@ -84,7 +84,7 @@ class Daemon:
     def stop(self, how=signal.SIGTERM):
         if self.child and self.child.poll() is None:
             self.child.send_signal(how)
-            return self.child.wait(20)
+            return self.child.wait(60)
         return None
 
     def processes(self):
@@ -267,11 +267,11 @@ def test_one_daemon_a_namespace(plain_bed, daemon):
 def test_does_not_start_on_a_wrong_file_or_without_anything_to_guard(plain_bed, daemon):
     daemon.write(PLAIN + "colour = red\n")
     daemon.start(ready=False)
-    assert daemon.child.wait(20) == 1 and "conf:3: colour" in daemon.log()
+    assert daemon.child.wait(60) == 1 and "conf:3: colour" in daemon.log()
     daemon.write(PLAIN)
     plain_bed.server.run(VETH_PEER, "sw0", "on")
     daemon.start(ready=False)
-    assert daemon.child.wait(20) == 1 and "holds the hook" in daemon.log()
+    assert daemon.child.wait(60) == 1 and "holds the hook" in daemon.log()
 
 
 def test_one_interface_that_cannot_be_guarded_is_tried_again(plain_bed, daemon):
@@ -300,9 +300,9 @@ def test_messages_suit_the_journal_and_json(plain_bed):
 
 def test_watchdog_is_fed(daemon):
     daemon.start()
-    assert daemon.hears("WATCHDOG=1", 12)
+    assert daemon.hears("WATCHDOG=1")
     daemon.told.clear()
-    assert daemon.hears("WATCHDOG=1", 12)
+    assert daemon.hears("WATCHDOG=1")
 
 
 def test_attach_takes_the_file_without_a_daemon(plain_bed, daemon):
@@ -395,13 +395,13 @@ def test_interface_that_comes_later_is_guarded(plain_bed, daemon):
     for round in range(2):
         link = Link(bed.client, bed.server, 3, "late0", "cl0")
         guard = Guard(bed.server, "late0")
-        assert wait_until(lambda: daemon.log().count("late0: guarded") == round + 1, 10)
+        assert wait_until(lambda: daemon.log().count("late0: guarded") == round + 1, 30)
         with bed.listen("ipv4") as listener, Peer(link, "ipv4", listener.port) as peer, guard.counting() as moved:
             peer.connect(b"x")
             assert listener.accept()
         assert moved["synack_sent"] == 1
         bed.server.ip("link", "del", "late0")
-        assert daemon.says("late0: is gone") and wait_until(lambda: not os.path.exists(guard.pins))
+        assert daemon.says("late0: is gone") and wait_until(lambda: not os.path.exists(guard.pins), 30)
         assert answers(bed)
 
 
@@ -421,9 +421,9 @@ def test_renamed_interface_is_guarded_under_its_new_name(plain_bed, daemon):
     assert Guard(bed.server, "dir0").status()[0]["state"] == "on"
     rename("dir0", "wan0")
     assert daemon.says("dir0: warning: is called wan0 now and stays guarded\n")
-    assert wait_until(lambda: daemon.status_line() == "guarding sw0, wan0")
+    assert wait_until(lambda: daemon.status_line() == "guarding sw0, wan0", 30)
     rename("wan0", "dir0")
-    assert wait_until(lambda: daemon.log().count("until the next reload") == 2)
+    assert wait_until(lambda: daemon.log().count("until the next reload") == 2, 30)
     daemon.reload()
     assert len(leftover_pins(bed.server)) == 1 and daemon.log().count(": guarded") == 2, "no guard was put on twice"
     assert answers(bed)
@@ -446,10 +446,10 @@ def test_route_metrics_changed_at_run_time_are_seen(plain_bed, daemon):
         plain = wait_until(alike)
         assert plain
         routes("advmss", "1000")
-        changed = wait_until(lambda: (look := alike()) and look != plain and look, 15, 0.5)
+        changed = wait_until(lambda: (look := alike()) and look != plain and look, 40, 0.5)
         assert changed, "a route's advmss is not seen"
         routes()
-        assert wait_until(lambda: alike() == plain, 15, 0.5)
+        assert wait_until(lambda: alike() == plain, 40, 0.5)
 
 
 def test_ports_redirected_later_are_left_alone(plain_bed, daemon):
@@ -458,7 +458,7 @@ def test_ports_redirected_later_are_left_alone(plain_bed, daemon):
     bed.server.nft("table ip synward_test {\n chain pre {\n type nat hook prerouting priority -100\n tcp dport 8080 dnat to 10.1.0.9:80\n }\n}\n")
     assert daemon.says("port 8080 is redirected") and ports_of(bed.guard) == "1-8079,8081-65535"
     bed.server.nft("delete table ip synward_test")
-    assert wait_until(lambda: ports_of(bed.guard) == "auto", 15, 0.5)
+    assert wait_until(lambda: ports_of(bed.guard) == "auto", 40, 0.5)
 
 
 def test_keys_are_rotated_by_time(plain_bed, daemon):
@@ -555,6 +555,15 @@ def test_killed_and_started_again_under_connections(plain_bed, daemon):
     assert not traffic.errors and traffic.rounds > 100
     assert bed.guard.totals()["handoff_done"] >= traffic.made
     daemon.reload()
+
+
+def test_ends_when_its_helper_is_killed(plain_bed, daemon):
+    """So that whoever started it starts both."""
+    daemon.start()
+    os.kill(daemon.processes()[1], signal.SIGKILL)
+    assert daemon.child.wait(60) == 1 and "helper process died" in daemon.log()
+    assert answers(plain_bed)
+    daemon.start()
 
 
 def test_a_hundred_reloads_under_connections(plain_bed, daemon, family):
