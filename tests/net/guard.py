@@ -54,7 +54,24 @@ EVENTS = names_of("event.def", "SW_EVENT")
 SERVICES = 64  # SW_SERVICES: the counters of slot s are in entry 1 + s
 
 
+class Moved(dict):
+    def __missing__(self, name):
+        assert name in REASONS + EVENTS, f"no such counter: {name}"
+        return 0
+
+    @property
+    def verdicts(self):
+        return {name: value for name, value in self.items() if name in REASONS}
+
+    @property
+    def tcp(self):
+        """Verdicts on TCP: the kernel at the other end may say something of its own (MLD) any time."""
+        return {name: value for name, value in self.verdicts.items() if name != "other_traffic"}
+
+
 class Guard:
+    Moved = Moved
+
     def __init__(self, ns, ifname):
         self.ns, self.ifname = ns, ifname
         links = json.loads(ns.ip("-j", "link", "show", "dev", ifname).stdout)
@@ -94,7 +111,7 @@ class Guard:
     @contextlib.contextmanager
     def counting(self):
         """Within: a dict that is filled, at the end, with the counters that moved."""
-        before, moved = self.totals(), Moved()
+        before, moved = self.totals(), self.Moved()
         yield moved
         moved.update({name: value - before[name] for name, value in self.totals().items() if value != before[name]})
 
@@ -110,21 +127,6 @@ class Guard:
             map_write(fd, bytes(raw))
         finally:
             os.close(fd)
-
-
-class Moved(dict):
-    def __missing__(self, name):
-        assert name in REASONS + EVENTS, f"no such counter: {name}"
-        return 0
-
-    @property
-    def verdicts(self):
-        return {name: value for name, value in self.items() if name in REASONS}
-
-    @property
-    def tcp(self):
-        """Verdicts on TCP: the kernel at the other end may say something of its own (MLD) any time."""
-        return {name: value for name, value in self.verdicts.items() if name != "other_traffic"}
 
 
 def leftover_pins(ns):

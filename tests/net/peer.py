@@ -88,6 +88,7 @@ class Peer:
         self.tsval, self.ts_recent, self.tstamp = tsval, 0, False
         self.snd_nxt, self.rcv_nxt = (self.isn + 1) & 0xFFFFFFFF, 0
         self.synack = None
+        self.shut = False  # the SYN-ACK's window was 0, and nothing has opened it yet
         self.wire = wire or Wire(link.client, link.client_if)
         self.wire_is_mine = wire is None
         self.l3 = {}
@@ -137,6 +138,7 @@ class Peer:
             if (segment and segment.dst == self.src and segment.dport == self.sport and segment.sport == self.dport
                     and (want is None or want(segment))):
                 segment.when, segment.partial = time.monotonic(), got[2]
+                self.shut &= not segment.window or bool(segment.flags & f.SYN)
                 return segment
 
     def receive_all(self, quiet=0.15):
@@ -150,6 +152,7 @@ class Peer:
 
     def take_synack(self, segment):
         self.synack = segment
+        self.shut = not segment.window
         self.rcv_nxt = (segment.seq + 1) & 0xFFFFFFFF
         self.tstamp = segment.tsval is not None
         if self.tstamp:
@@ -170,7 +173,16 @@ class Peer:
         self.data(payload)
         return self
 
+    def wait_for_window(self, timeout=2.0):
+        """Proxy mode: data may go once the server is there. Nothing to wait for elsewhere."""
+        end = time.monotonic() + timeout
+        while self.shut and time.monotonic() < end:
+            self.send(f.ACK)  # a stack's probe
+            self.receive(0.25, lambda s: s.window and not s.flags & f.SYN)
+
     def data(self, payload, flags=f.ACK, **how):
+        if payload or flags & f.FIN:
+            self.wait_for_window()
         if payload:
             flags |= f.PSH
         self.send(flags, payload=payload, **how)
