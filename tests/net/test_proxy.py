@@ -228,7 +228,7 @@ def test_a_silent_server_leaves_no_flow_alive(plain_bed, family):
     """No SYN-ACK: the client hears nothing, as directly, and the server gets only a few SYNs."""
     plain_bed.attach()
     port = next_port()
-    plain_bed.server.nft(f"table inet silent {{ chain in {{ type filter hook input priority 0; tcp dport {port} counter drop\n }} }}")
+    plain_bed.server.nft(f"table inet silent {{ chain in {{ type filter hook input priority 0; tcp dport {port} counter drop\n}}\n}}")
     began = time.monotonic()
     for _ in range(3):
         told, _ = outcome(plain_bed, family, port, 1.5)
@@ -244,10 +244,12 @@ FORGED = {"ipv4": "198.18.0.0/15", "ipv6": "2001:db8::/32"}
 
 
 def test_a_flood_never_reaches_the_server_and_clients_do(bed, family, seconds=3):
+    if (bed.topology, family) not in (("routed", "ipv6"), ("nft", "ipv4")):
+        pytest.skip("the flood sees no difference")
     with Echo(bed.server, family) as echo:
         bed.teach(family, echo.port)
         bed.server.nft(f"""table inet watch {{ chain in {{ type filter hook input priority 0;
-            meta l4proto tcp tcp dport {echo.port} ip{6 if family == 'ipv6' else ''} saddr {FORGED[family]} counter\n }} }}""")
+            meta l4proto tcp tcp dport {echo.port} ip{6 if family == 'ipv6' else ''} saddr {FORGED[family]} counter\n}}\n}}""")
         target = bed.guarded.server_addr[family]
         flood = bed.client.spawn(FLOOD, "cg0", "--to", target, "--port", echo.port, "--seconds", seconds,
                                  "--dst-mac", bed.guarded.server_mac, stderr=subprocess.PIPE)
