@@ -212,6 +212,14 @@ struct sw_secrets {
 #define SW_LISTENER_BITS  10
 #define SW_LISTENER_SLOTS (1U << SW_LISTENER_BITS) /* for each CPU */
 
+/*
+ * map `closed`, by port: an address on which nothing is to be guarded at that port, and
+ * when that was found (bpf/lib/listener.h). It spares a flood over all ports, which no
+ * cache of listeners can hold, the look at the socket table. Full cannot happen: each port
+ * has its place; of two addresses the later one has it.
+ */
+#define SW_CLOSED_SLOTS 65536
+
 enum sw_listener_state {
 	SW_LISTENER_NONE = 0, /* nothing to guard: pass */
 	SW_LISTENER_OPEN,     /* answer */

@@ -22,10 +22,10 @@ static const struct {
 	mode_t mode;
 } pinned[] = {
 	{"walk", 0600}, /* the timer lives as long as this pin */
-	{"config", 0600}, {"listeners", 0600}, {"known", 0600},   {"handed", 0600},
-	{"routes", 0600}, {"counters", 0644},  {"info", 0644},    {"flows", 0600},
-	{"direct", 0600}, {"servers", 0600},   {"targets", 0600}, {"proxy", 0600},
-	{"trace", 0600},  {"trace_ring", 0600}, {"trace_cpu", 0600},
+	{"config", 0600}, {"listeners", 0600}, {"closed", 0600},     {"known", 0600},
+	{"handed", 0600}, {"routes", 0600},    {"counters", 0644},   {"info", 0644},
+	{"flows", 0600},  {"direct", 0600},    {"servers", 0600},    {"targets", 0600},
+	{"proxy", 0600},  {"trace", 0600},     {"trace_ring", 0600}, {"trace_cpu", 0600},
 };
 
 /* Maps of a path alone are passed over on the others. */

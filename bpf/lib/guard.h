@@ -293,14 +293,23 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 	return check_cookie(ctx, pkt, scene, plain);
 }
 
-/* RST and SYN-ACK: only for a socket that is there, a connecting one of ours among them. */
+/*
+ * RST and SYN-ACK: only for a socket that is there, a connecting one of ours among them.
+ * One that the filter does not know may be so young that no walk has seen it: a reflection
+ * flood cannot use up more lookups than the budget.
+ */
 static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const struct sw_packet *pkt,
 						  const struct sw_scene *scene, enum sw_reason refused)
 {
+	struct sw_local *mine = SW_THE(local);
 	bool fresh;
 
-	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
+	if (!sw_known_maybe(scene->state, pkt->hash)) {
+		if (!mine || !spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns))
+			return refused;
+	} else if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh) {
 		return SW_ACK_BEHIND_VALID;
+	}
 	if (!sw_socket_exists(ctx, &pkt->tuple))
 		return refused;
 	/* A connection this host opens from a guarded port: what follows must find it known. */
@@ -353,11 +362,10 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_packet
 	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
 	if (!l)
 		return SW_NOT_GUARDED;
-	if (!sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns)) {
-		if (plain)
-			return SW_UNFAMILIAR;
-		sw_listener_read(ctx, &pkt->tuple, l, scene.now_ns);
-	}
+	if (!sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns))
+		/* UNFAMILIAR of any frame: never, its listener was just read. */
+		return sw_closed_is(&pkt->tuple, scene.cfg, scene.secret->hash_seed[0], scene.now_ns) ?
+			       SW_NOT_GUARDED : SW_UNFAMILIAR;
 	if (l->state == SW_LISTENER_NONE || !frame_is_for_us(ctx, l))
 		return SW_NOT_GUARDED;
 	scene.listener = l;
@@ -392,23 +400,38 @@ __noinline int judge_plain_ipv6(struct xdp_md *ctx)
 	return sw_parse_plain_ipv6(ctx, &pkt) ? judge(ctx, &pkt, true) : SW_UNFAMILIAR;
 }
 
+/* Any frame, into local.packet, and its listener read if that is stale; enum sw_parse. */
+__noinline int read_any(struct xdp_md *ctx)
+{
+	struct sw_secrets *secret = SW_THE(secrets);
+	struct sw_config *cfg = SW_THE(config);
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_local *mine = SW_THE(local);
+	struct sw_listener *l;
+	enum sw_parse parsed;
+	__u64 now_ns;
+
+	if (!secret || !cfg || !slot || !mine)
+		return SW_PARSE_OTHER;
+	parsed = sw_parse(ctx, &mine->packet);
+	if (parsed != SW_PARSE_TCP)
+		return parsed;
+	now_ns = sw_now_ns(&slot->walk);
+	l = sw_listener_slot(&mine->packet.tuple, secret->hash_seed[0]);
+	if (!l || sw_listener_is_fresh(l, &mine->packet.tuple, cfg, now_ns))
+		return SW_PARSE_TCP;
+	sw_listener_read(ctx, &mine->packet.tuple, l, now_ns);
+	if (l->state == SW_LISTENER_NONE)
+		sw_closed_set(&mine->packet.tuple, cfg, secret->hash_seed[0], now_ns);
+	return SW_PARSE_TCP;
+}
+
+/* What read_any() read. */
 __noinline int judge_any(struct xdp_md *ctx)
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (!mine)
-		return SW_NOT_GUARDED;
-	switch (sw_parse(ctx, &mine->packet)) {
-	case SW_PARSE_TCP:
-		return judge(ctx, &mine->packet, false);
-	case SW_PARSE_LATER_FRAGMENT:
-		return SW_LATER_FRAGMENT;
-	case SW_PARSE_TRUNCATED:
-		return SW_TRUNCATED;
-	case SW_PARSE_OTHER:
-		break;
-	}
-	return SW_OTHER_TRAFFIC;
+	return mine ? judge(ctx, &mine->packet, false) : SW_UNFAMILIAR;
 }
 
 static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
@@ -422,9 +445,19 @@ static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
 		reason = judge_plain_ipv4(ctx);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		reason = judge_plain_ipv6(ctx);
-	if (reason == SW_UNFAMILIAR)
+	if (reason != SW_UNFAMILIAR)
+		return reason;
+	switch (read_any(ctx)) {
+	case SW_PARSE_TCP:
 		reason = judge_any(ctx);
-	return reason;
+		return reason == SW_UNFAMILIAR ? SW_NOT_GUARDED : reason;
+	case SW_PARSE_LATER_FRAGMENT:
+		return SW_LATER_FRAGMENT;
+	case SW_PARSE_TRUNCATED:
+		return SW_TRUNCATED;
+	default:
+		return SW_OTHER_TRAFFIC;
+	}
 }
 
 #endif

@@ -270,6 +270,40 @@ static __always_inline int sw_listener_route(const struct sw_tuple *t, const str
 	return sw_listener_route_of(sw_tuple_kept(t), l);
 }
 
+/*
+ * Entry of `closed`: | 31 address and generation 12 | 11 time 0 |, of units of 134 ms. It
+ * holds until the unit is over, so what begins to listen is guarded as soon as a listener
+ * that was read.
+ */
+#define SW_CLOSED_SHIFT	   27 /* of nanoseconds */
+#define SW_CLOSED_TIME	   0xfffU
+
+static __always_inline __u32 sw_closed_mark(const struct sw_tuple *t, const struct sw_config *cfg,
+					    __u64 seed, __u64 now_ns)
+{
+	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)cfg->generation << 40;
+
+	return sw_place(place, 20) << 12 | ((__u32)(now_ns >> SW_CLOSED_SHIFT) & SW_CLOSED_TIME);
+}
+
+/* True: it was looked at a moment ago, and nothing is to be guarded there. */
+static __always_inline bool sw_closed_is(const struct sw_tuple *t, const struct sw_config *cfg, __u64 seed,
+					 __u64 now_ns)
+{
+	__u32 port = t->dport, *mark = bpf_map_lookup_elem(&closed, &port);
+
+	return mark && *mark == sw_closed_mark(t, cfg, seed, now_ns);
+}
+
+static __always_inline void sw_closed_set(const struct sw_tuple *t, const struct sw_config *cfg, __u64 seed,
+					  __u64 now_ns)
+{
+	__u32 port = t->dport, *mark = bpf_map_lookup_elem(&closed, &port);
+
+	if (mark)
+		*mark = sw_closed_mark(t, cfg, seed, now_ns);
+}
+
 /* Where the listener of the packet's destination is cached on this CPU; NULL never, in practice. */
 static __always_inline struct sw_listener *sw_listener_slot(const struct sw_tuple *t, __u64 seed)
 {

@@ -36,6 +36,13 @@ struct {
 } listeners SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_CLOSED_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} closed SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, SW_ROUTES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
