@@ -27,6 +27,10 @@ extern const struct check checks_machine[];
 /* Of one interface. */
 extern const struct check checks_interface[];
 
+/* What attach need not ask each time; only 'synward doctor' does. */
+extern const struct check checks_more_machine[];
+extern const struct check checks_more_interface[];
+
 /* Until the first that says no. */
 int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why);
 

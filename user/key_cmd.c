@@ -162,21 +162,6 @@ static __u64 ahead(const struct guard *g)
 	return counters.event[SW_EV_COOKIE_AHEAD];
 }
 
-static const char *advice(const struct keys_state *state, __u64 cookies_ahead)
-{
-	if (state->stale)
-		return "nobody brought the present period's key in: other machines refuse what "
-		       "this one makes; 'synward run', or 'synward key rotate' hourly";
-	if (state->source == SW_KEYS_SHARED && fabs(state->clock_off_s) > KEYS_STEP_HARMLESS_S)
-		return "the clock of day was set since the keys were; 'synward key rotate'";
-	if (cookies_ahead)
-		return "cookies of a machine whose clock is ahead of this one's were refused; "
-		       "compare the clocks of the group";
-	if (state->source == SW_KEYS_SHARED && !keys_clock_synchronised())
-		return "nothing keeps this machine's clock right; run chrony or systemd-timesyncd";
-	return NULL;
-}
-
 static int status_one(struct key_args *a, const struct handle *h, struct why *why)
 {
 	__u64 cookies_ahead = ahead(h->guard);
@@ -201,7 +186,7 @@ static int status_one(struct key_args *a, const struct handle *h, struct why *wh
 	json_object_object_add(obj, "clock_synchronised",
 			       json_object_new_boolean(keys_clock_synchronised()));
 	json_object_object_add(obj, "cookies_ahead", json_object_new_uint64(cookies_ahead));
-	what = advice(&state, cookies_ahead);
+	what = keys_advice(&state, cookies_ahead);
 	if (what)
 		put_text(obj, "advice", what);
 	json_object_array_add(a->list, obj);

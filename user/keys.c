@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <sys/timex.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 
@@ -188,6 +189,40 @@ int keys_look(int secrets_fd, __u64 epoch_offset_ns, struct keys_state *ret)
 		};
 	explicit_bzero(&secrets, sizeof(secrets));
 	return err;
+}
+
+int keys_look_running(const struct xdp_state *xdp, struct keys_state *ret)
+{
+	int prog_fd = xdp->ours_count ? xdp_open_ours(xdp) : -ENOENT, err;
+	struct host_maps maps = {};
+	__u64 offset_ns;
+
+	if (prog_fd < 0)
+		return prog_fd;
+	err = host_maps_of(prog_fd, &maps);
+	close(prog_fd);
+	if (err)
+		return err;
+	err = settings_epoch_offset(host_maps_fd(&maps, "config"), &offset_ns);
+	if (!err)
+		err = keys_look(host_maps_fd(&maps, "secrets"), offset_ns, ret);
+	host_maps_close(&maps);
+	return err;
+}
+
+const char *keys_advice(const struct keys_state *state, __u64 cookies_ahead)
+{
+	if (state->stale)
+		return "nobody brought the present period's key in: other machines refuse what "
+		       "this one makes; 'synward run', or 'synward key rotate' hourly";
+	if (state->source == SW_KEYS_SHARED && fabs(state->clock_off_s) > KEYS_STEP_HARMLESS_S)
+		return "the clock of day was set since the keys were; 'synward key rotate'";
+	if (cookies_ahead)
+		return "cookies of a machine whose clock is ahead of this one's were refused; "
+		       "compare the clocks of the group";
+	if (state->source == SW_KEYS_SHARED && !keys_clock_synchronised())
+		return "nothing keeps this machine's clock right; run chrony or systemd-timesyncd";
+	return NULL;
 }
 
 bool keys_clock_synchronised(void)

@@ -9,6 +9,7 @@
 #include "abi.h"
 #include "keyfile.h"
 #include "keyring.h"
+#include "xdp.h"
 
 /* What takes CLOCK_MONOTONIC to the clock epochs are counted on: that of day, which a cluster
  * shares. */
@@ -46,6 +47,12 @@ struct keys_state {
 };
 
 int keys_look(int secrets_fd, __u64 epoch_offset_ns, struct keys_state *ret);
+
+/* The same through a running guard's program, which alone leads to the secrets. */
+int keys_look_running(const struct xdp_state *xdp, struct keys_state *ret);
+
+/* What is wrong with a guard's keys and clock, and what to do; NULL: nothing. */
+const char *keys_advice(const struct keys_state *state, __u64 cookies_ahead);
 
 /* Whether something keeps the clock of day right, as the kernel was told. */
 bool keys_clock_synchronised(void);

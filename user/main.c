@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{"run", cmd_run, "", "guard what a configuration file names, and see to it"},
 	{"reload", cmd_reload, "", "have 'synward run' read its file again"},
 	{"config", cmd_config, "check|keys", "check a configuration file, or list its keys"},
+	{"doctor", cmd_doctor, "[IFACE]", "what would make it fail or disappoint, and what to do"},
 	{"key", cmd_key, "VERB", "cookie keys: their age, a new one, a shared secret"},
 	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},

@@ -135,23 +135,12 @@ static void put_ports(struct json_object *obj, const struct sw_info *info,
 	free(text);
 }
 
-static void put_key_age(struct json_object *obj, const struct xdp_state *xdp,
-			const struct sw_config *config)
+static void put_key_age(struct json_object *obj, const struct xdp_state *xdp)
 {
-	int prog_fd = xdp->ours_count ? xdp_open_ours(xdp) : -ENOENT, secrets_fd;
-	struct host_maps maps = {};
 	struct keys_state state;
 
-	if (prog_fd < 0)
-		return;
-	if (!host_maps_of(prog_fd, &maps)) {
-		secrets_fd = host_maps_fd(&maps, "secrets");
-		if (secrets_fd >= 0 && !keys_look(secrets_fd, config->epoch_offset_ns, &state))
-			json_object_object_add(obj, "key_age_s",
-					       json_object_new_uint64(state.age_s));
-		host_maps_close(&maps);
-	}
-	close(prog_fd);
+	if (!keys_look_running(xdp, &state))
+		json_object_object_add(obj, "key_age_s", json_object_new_uint64(state.age_s));
 }
 
 static void put_since(struct json_object *obj, const struct sw_info *info)
@@ -181,7 +170,7 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 	if (!read_config(g, &config)) {
 		put_ports(obj, info, &config);
 		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */
-			put_key_age(obj, &xdp, &config);
+			put_key_age(obj, &xdp);
 	}
 	put_since(obj, info);
 	put(obj, "version", info->version);
