@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -146,18 +147,56 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE])
 	return 1;
 }
 
-bool netdev_strips_vlan(const char *ifname)
+/* The index of a feature of interfaces, as ethtool names it, or a negative errno. */
+static int feature_index(int fd, struct ifreq *request, const char *name)
 {
-	struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
-	struct ifreq request = {.ifr_data = (void *)&value};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err; /* any will do */
+	struct {
+		struct ethtool_sset_info info;
+		__u32 count;
+	} set = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
+	struct ethtool_gstrings *names;
+	int found = -ENOENT;
+	__u32 i;
+
+	request->ifr_data = (void *)&set;
+	if (ioctl(fd, SIOCETHTOOL, request))
+		return -errno;
+	names = calloc(1, sizeof(*names) + (size_t)set.count * ETH_GSTRING_LEN);
+	if (!names)
+		return -ENOMEM;
+	*names = (struct ethtool_gstrings){
+		.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = set.count};
+	request->ifr_data = (void *)names;
+	if (ioctl(fd, SIOCETHTOOL, request))
+		found = -errno;
+	for (i = 0; found == -ENOENT && i < names->len; i++) {
+		if (!strncmp((char *)names->data + i * ETH_GSTRING_LEN, name, ETH_GSTRING_LEN))
+			found = (int)i;
+	}
+	free(names);
+	return found;
+}
+
+#define FEATURE_WORDS 8 /* of 32 features; Linux 7 has three */
+
+bool netdev_has_feature(const char *ifname, const char *name)
+{
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block word[FEATURE_WORDS];
+	} all = {.head = {.cmd = ETHTOOL_GFEATURES, .size = FEATURE_WORDS}};
+	struct ifreq request = {};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), at;
 
 	if (fd < 0)
 		return false;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
-	err = ioctl(fd, SIOCETHTOOL, &request);
+	at = feature_index(fd, &request, name);
+	request.ifr_data = (void *)&all;
+	if (at >= FEATURE_WORDS * 32 || (at >= 0 && ioctl(fd, SIOCETHTOOL, &request)))
+		at = -EOPNOTSUPP;
 	close(fd);
-	return !err && value.data & ETH_FLAG_RXVLAN;
+	return at >= 0 && all.word[at / 32].active >> (at % 32) & 1;
 }
 
 static int note_filter(const struct nlmsghdr *answer, void *arg)

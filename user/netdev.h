@@ -19,8 +19,13 @@ int netdev_peer(unsigned int ifindex, enum netdev_peer *ret);
 /* 1 and a name if a VLAN interface of this namespace sits on ifindex, else 0. */
 int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
 
-/* True if the NIC takes VLAN tags out of the frames before XDP sees them. */
-bool netdev_strips_vlan(const char *ifname);
+/* Features by the names ethtool -k --show-features has for them in the kernel. */
+#define NETDEV_STRIPS_VLAN                                                                         \
+	"rx-vlan-hw-parse"        /* takes VLAN tags out of the frames before XDP sees them */
+#define NETDEV_GRO_HW "rx-gro-hw" /* gives segments that it has merged */
+
+/* True if that feature is on; false also if it cannot be told. */
+bool netdev_has_feature(const char *ifname, const char *name);
 
 /* True if tc filters sit on clsact of ifindex, or if that cannot be told. */
 bool netdev_has_filters(unsigned int ifindex);

@@ -190,22 +190,29 @@ class Ends:
 
     def address(self):
         """Addresses, routes and neighbours of both ends."""
-        ends = ((self.server, self.server_if, self.server_addr, self.client_addr, self.client_mac),
-                (self.client, self.client_if, self.client_addr, self.server_addr, self.server_mac))
-        for ns, ifname, mine, theirs, their_mac in ends:
-            batch = [f"link set {ifname} addrgenmode none"]
-            for sysctl in ("router_solicitations", "accept_ra", "accept_dad", "autoconf"):
-                ns.sysctl(f"net.ipv6.conf.{ifname}.{sysctl}", 0)
-            ns.sysctl(f"net.ipv4.conf.{ifname}.rp_filter", 0)
-            batch += [f"addr add {mine['ipv4']}/24 brd + dev {ifname}", f"addr add {mine['ipv6']}/64 dev {ifname} nodad",
-                      f"link set {ifname} up"]
-            batch += [f"neigh replace {theirs[family]} lladdr {their_mac} dev {ifname} nud permanent" for family in theirs]
-            if ns is self.server:
-                batch += [f"route add 100.64.{self.number}.0/24 via {theirs['ipv4']} dev {ifname}",
-                          f"route add 2001:db8:{self.number}::/48 via {theirs['ipv6']} dev {ifname}"]
-                if self.number == 1:  # where a flood's answers would go
-                    batch.append(f"route add 198.18.0.0/15 via {theirs['ipv4']} dev {ifname}")
-            ns.run("ip", "-batch", "-", input="\n".join(batch) + "\n")
+        self.address_server()
+        self.address_client()
+
+    def address_server(self):
+        route = [f"route add 100.64.{self.number}.0/24 via {self.client_addr['ipv4']} dev {self.server_if}",
+                 f"route add 2001:db8:{self.number}::/48 via {self.client_addr['ipv6']} dev {self.server_if}"]
+        if self.number == 1:  # where a flood's answers would go
+            route.append(f"route add 198.18.0.0/15 via {self.client_addr['ipv4']} dev {self.server_if}")
+        self._address(self.server, self.server_if, self.server_addr, self.client_addr, self.client_mac, route)
+
+    def address_client(self):
+        self._address(self.client, self.client_if, self.client_addr, self.server_addr, self.server_mac)
+
+    @staticmethod
+    def _address(ns, ifname, mine, theirs, their_mac, more=()):
+        for sysctl in ("router_solicitations", "accept_ra", "accept_dad", "autoconf"):
+            ns.sysctl(f"net.ipv6.conf.{ifname}.{sysctl}", 0)
+        ns.sysctl(f"net.ipv4.conf.{ifname}.rp_filter", 0)
+        batch = [f"link set {ifname} addrgenmode none",
+                 f"addr add {mine['ipv4']}/24 brd + dev {ifname}", f"addr add {mine['ipv6']}/64 dev {ifname} nodad",
+                 f"link set {ifname} up",
+                 *(f"neigh replace {theirs[family]} lladdr {their_mac} dev {ifname} nud permanent" for family in theirs), *more]
+        ns.run("ip", "-batch", "-", input="\n".join(batch) + "\n")
 
     def next_source(self, family):
         number = next(self._peers)

@@ -5,7 +5,6 @@ import subprocess
 from dataclasses import dataclass
 
 from guest.pairs import CLIENT_MAC, SERVER_MAC
-from packages import Missing
 
 QEMU = "qemu-system-x86_64"
 KERNEL_PARTS = r"linux-(image|binary|modules)-\d.*"
@@ -25,7 +24,7 @@ NEWER_SUITE = "sid"
 NEWER_PACKAGES = ("libc6", "libxdp1", "libbpf1", "libelf1t64", "libpcap0.8t64", "libzstd1", "zlib1g", "xdp-tools")
 
 # Pair number: the server's NIC. The client's is virtio-net.
-NICS = {1: "virtio-net-pci", 2: "e1000e", 3: "vmxnet3", 4: "igb", 5: "e1000", 8: "virtio-net-pci", 9: "virtio-net-pci"}
+NICS = {1: "virtio-net-pci", 2: "e1000e", 3: "vmxnet3", 4: "igb", 8: "virtio-net-pci", 9: "virtio-net-pci"}
 QUEUES = {1: 2}  # pairs on taps of the host with that many queues and all off-loads; the others on a hub of the emulator
 
 
@@ -73,7 +72,8 @@ class Guest:
         append = (f"console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 synward.role={self.role} "
                   f"synward.main={root}/tests/vm/guest/main.py synward.build={build} {self.options}")
         shares = share("host", "/") + (share("newer", newer) if newer else [])
-        return [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot", "-display", "none",
+        # One thread: with more, QEMU 7.2 at times runs a breakpoint that text_poke() has taken out again ("Oops: int3").
+        return [QEMU, "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot", "-display", "none",
                 "-kernel", kernel.image, "-initrd", initramfs, "-append", append,
                 "-serial", f"file:{folder}/console.log", "-serial", f"file:{folder}/results.tap",
                 *shares, *self.cables]
@@ -91,5 +91,16 @@ def matrix_guest(release):
     return Guest(release.name, release, "matrix", tuple(cables), tuple(commands), os.environ.get("VM_OPTIONS", ""))
 
 
+def pair_of_guests(server, client):
+    """Two guests on one cable, which the emulators make of a socket."""
+    number, guests = 7, []
+    for release, role, mac, end in ((server, "server", SERVER_MAC, "listen"), (client, "client", CLIENT_MAC, "connect")):
+        words = ("-netdev", f"socket,id=n,{end}=127.0.0.1:5000", "-device", f"virtio-net-pci,netdev=n,mac={mac.format(number)}")
+        guests.append(Guest(f"{release.name}-{role}", release, role, words))
+    return guests
+
+
 def all_guests():
-    return [[matrix_guest(release)] for release in KERNELS]
+    """Groups of guests; those of a group run at the same time."""
+    by_name = {release.name: release for release in KERNELS}
+    return [pair_of_guests(by_name["6.12"], by_name["6.1"]), *([matrix_guest(release)] for release in KERNELS)]

@@ -14,12 +14,11 @@ import subprocess
 from packages import Missing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUSYBOX = "/bin/busybox"
 
 # With what these depend on. The guest loads all before its first test: Debian's modprobe is no part of the bed.
 MODULES = """
     crc32c_generic crc32c_intel virtio_pci 9p 9pnet_virtio overlay
-    virtio_net e1000e igb vmxnet3 e1000 8139cp veth
+    virtio_net e1000e igb vmxnet3 veth
     8021q bonding bridge macvlan ipv6
     sch_ingress cls_bpf sch_netem cls_u32 act_mirred
     nf_tables nf_conntrack nft_ct nft_counter nft_reject_inet nft_nat nft_chain_nat
@@ -45,8 +44,8 @@ class Kernel:
         if not images:
             raise Missing(f"no kernel in {folder}")
         self.image = images[0]
-        self.release = os.path.basename(os.path.dirname(glob.glob(f"{folder}/**/modules.builtin", recursive=True)[0]))
-        self.files = {module_name(path): path for path in glob.glob(f"{folder}/**/{self.release}/kernel/**/*.ko*", recursive=True)}
+        modules = glob.glob(f"{folder}/**/lib/modules/*/kernel/**/*.ko*", recursive=True)
+        self.files = {module_name(path): path for path in modules}
 
     def with_dependencies(self, name, loaded, data):
         """Appends name to loaded, after what it depends on. Built-in and unknown ones are left out."""
@@ -59,10 +58,8 @@ class Kernel:
         loaded.append(name)
 
 
-def build(kernel, folder):
+def build(kernel, busybox, folder):
     """Writes folder/initramfs for kernel; its path."""
-    if not os.path.exists(BUSYBOX):
-        raise Missing("no /bin/busybox (Debian: busybox-static)")
     root = f"{folder}/root"
     shutil.rmtree(root, ignore_errors=True)
     for name in ("bin", "modules", "proc", "sys", "dev", "host", "newer", "layer", "new"):
@@ -75,7 +72,7 @@ def build(kernel, folder):
             f.write(data[name])
     with open(f"{root}/modules/order", "w") as f:
         f.write("".join(f"{name}\n" for name in loaded))
-    shutil.copy(BUSYBOX, f"{root}/bin/busybox")
+    shutil.copy(busybox, f"{root}/bin/busybox")
     shutil.copy(f"{HERE}/init", f"{root}/init")
     path = f"{folder}/initramfs"
     with open(path, "wb") as out:

@@ -3,23 +3,20 @@
 import concurrent.futures
 import random
 import re
-import subprocess
 import threading
 import time
 
-import frame as f
-from guard import Guard
 from peer import Peer, Wire
-from server import Echo, connect, read_exactly, tcp_info
-from world import SYNWARD, wait_until
+from server import connect, read_exactly
+from world import wait_until
 
 CONNECTIONS = 6
 FLOOD_FRAMES = 256
 
 
 def refusal(done):
-    """The one line a command refused with."""
-    lines = (done.stdout + done.stderr).strip().splitlines()
+    """The one line a command refused with, warnings aside."""
+    lines = [line for line in (done.stdout + done.stderr).strip().splitlines() if "warning: " not in line]
     assert done.returncode == 1 and len(lines) == 1, f"no one-line refusal: exit {done.returncode}, {lines}"
     assert lines[0].startswith("synward: "), lines[0]
     return lines[0].removeprefix("synward: ")
@@ -27,6 +24,11 @@ def refusal(done):
 
 def warnings(done):
     return [line.split("warning: ", 1)[1] for line in done.stderr.splitlines() if "warning: " in line]
+
+
+def picked(guard, done):
+    """The mode that runs, and what attach warned of."""
+    return ": ".join(filter(None, (guard.status()[0]["xdp"], "; ".join(warnings(done)))))
 
 
 def attach(guard, mode="auto", *options):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """synward and xdp-filter on one interface, through libxdp's dispatcher, with this machine's libxdp and a newer one."""
 import os
-import subprocess
 
 from bench import exchanges, refusal
 from guard import Guard
@@ -43,9 +42,8 @@ def check_order(report, link, mode, root, first):
     with report.case(link.driver, mode, f"libxdp {libxdp_of(root)}: {'synward, then xdp-filter' if first == 'synward' else 'xdp-filter, then synward'}") as result, \
             Echo(link.server, "ipv6", dual=True) as echo:
         programs, guard = Programs(link, root), Guard(link.server, link.server_if)
-        mode_word = "skb" if mode == "generic" else "native"
         steps = {"synward": lambda: programs.synward("attach", "--xdp", mode),
-                 "xdp-filter": lambda: programs.filter("load", "--mode", mode_word)}
+                 "xdp-filter": lambda: programs.filter("load", "--mode", "skb" if mode == "generic" else mode)}
         order = ("synward", "xdp-filter") if first == "synward" else ("xdp-filter", "synward")
         try:
             done = steps[order[0]]()

@@ -2,13 +2,11 @@
 """What stands on a NIC, beside it or in front of it: VLANs, bonds, bridges, large frames, bad lines, firewalls."""
 import contextlib
 
-from bench import Flood, attach, exchange, exchanges, half_open, refusal, throughput, warnings
+from bench import attach, exchanges, picked, refusal, throughput, warnings
 from drivers import check_serving
 from guard import Guard
 from nics import ends
-from report import Skip
 from server import Echo
-from world import wait_until
 
 FIREWALL = """
 table inet guest {
@@ -28,8 +26,7 @@ def guarded(ns, ifname, mode="auto", result=None):
     guard = Guard(ns, ifname)
     done = attach(guard, mode)
     if result:
-        text = guard.status()[0]["xdp"]
-        result.said = "; ".join([text, *warnings(done)])
+        result.said = picked(guard, done)
     try:
         yield guard
     finally:
@@ -40,7 +37,7 @@ def served(link, guard, port):
     """Serves, and synward it was that answered."""
     with guard.counting() as moved:
         check_serving(link, port)
-    assert moved["synack_sent"] >= 600 and moved["ack_valid"] >= 18, dict(moved)
+    assert moved["synack_sent"] >= 300 and moved["ack_valid"] >= 18, dict(moved)
 
 
 @contextlib.contextmanager
@@ -78,7 +75,7 @@ def check_vlans(report, link, mode):
             strips(link, "on")
             with guarded(link.server, link.server_if, mode, result) as guard:
                 served(tagged, guard, echo.port)
-    for proto in ("802.1Q", "802.1ad"):
+    for proto in ("802.1Q", "802.1ad") if link.number == 1 else ("802.1Q",):
         test = proto + (" with rx-vlan-offload off" if strips(link) else "")
         with report.case(link.driver, mode, test) as result, vlan(link, proto) as tagged, Echo(link.server, "ipv6", dual=True) as echo:
             if strips(link):
@@ -107,8 +104,10 @@ def check_macvlan(report, link):
         try:
             above = ends(link.client, link.server, 40 + link.number, "mv0", link.client_if)
             with guarded(link.server, link.server_if, result=result) as guard:
-                exchanges(above, echo.port)
-                exchanges(link, echo.port)
+                with guard.counting() as moved:
+                    exchanges(above, echo.port)
+                    exchanges(link, echo.port)
+            assert moved["synack_sent"] >= 24 and moved["ack_valid"] >= 24, dict(moved)
         finally:
             link.server.ip("link", "del", "mv0")
 
