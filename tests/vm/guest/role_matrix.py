@@ -19,7 +19,7 @@ def take_links(server, client, numbers):
         driver = take(server, SERVER_MAC.format(number), f"sv{number}")
         if driver and take(client, CLIENT_MAC.format(number), f"cl{number}"):
             links[number] = ends(client, server, number, f"sv{number}", f"cl{number}")
-            links[number].driver = driver
+            links[number].driver, links[number].native = driver, True  # until attach says otherwise
     return links
 
 
@@ -47,16 +47,20 @@ def run(report, options):
         features.check_cost(report, links[1])
 
 
+def best(link):
+    return "native" if link.native else "generic"
+
+
 def run_features(report, links):
     first = links[1]
-    for number, mode in ((1, "native"), (2, "generic"), (3, "native")):
+    for number in (1, 2, 3):
         if number in links:
-            features.check_vlans(report, links[number], mode)
+            features.check_vlans(report, links[number], best(links[number]))
     features.check_bridge(report, first)
     features.check_macvlan(report, first)
     if 9 in links:
         features.check_bond(report, links[8], links[9])
     for number in (1, 3):
-        features.check_large_frames(report, links[number], "native")
+        features.check_large_frames(report, links[number], best(links[number]))
     features.check_bad_lines(report, first, "native")
     features.check_firewall(report, first, "native")
