@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Between members.c, members_follow.c and member.c; nobody else's. */
+#ifndef SYNWARD_MEMBERS_PARTS_H
+#define SYNWARD_MEMBERS_PARTS_H
+
+#include "members.h"
+
+struct member *members_find(struct members *m, const char *name);
+struct member *members_add(struct members *m, const char *name); /* NULL: too many */
+void members_drop(struct members *m, struct member *member);
+
+/* Puts a guard on, or takes over the one that is on. 1: there is no such interface now. */
+int member_put_on(struct members *m, struct member *member, const struct config *config,
+		  const struct config_interface *interface, struct why *why);
+
+/* A running guard under a section of the file. */
+int member_update(struct members *m, struct member *member, const struct config *config,
+		  const struct config_interface *interface, struct why *why);
+
+/* The same for what the kernel's routes and firewall make of the section. */
+int member_update_settings(struct members *m, struct member *member,
+			   const struct config_interface *interface, struct why *why);
+
+void member_take_off(struct members *m, struct member *member);
+
+/* Closes what is held of a guard, which itself stays as it is. */
+void member_forget(struct member *member);
+
+/* A guard could not be put on: said once, and tried again less and less often. */
+void member_note_trouble(struct members *m, struct member *member, const struct why *why);
+bool member_waits(const struct member *member); /* with the next try */
+
+#endif
