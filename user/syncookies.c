@@ -60,7 +60,7 @@ int syncookies_set(struct why *why)
 
 	return err ? why_is(why, err,
 			    "the compat path needs net.ipv4.tcp_syncookies=2 and setting it failed: "
-			    "%s",
+			    "%s; sysctl -w net.ipv4.tcp_syncookies=2",
 			    strerror(-err))
 		   : 0;
 }

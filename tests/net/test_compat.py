@@ -165,6 +165,18 @@ def test_syncookies_is_put_back_if_attaching_fails(compat_bed):
     assert bed.server.sysctl(SYNCOOKIES) == "1" and not bed.guard.attached
 
 
+def test_syncookies_that_cannot_be_set_is_refused_in_a_line(compat_bed):
+    """As under systemd's ProtectKernelTunables=."""
+    bed = compat_bed
+    inside = f"mount -o bind,ro /proc/sys /proc/sys && exec {SYNWARD} attach sw0 --path compat --xdp native"
+    done = bed.server.run("unshare", "-m", "sh", "-c", inside, check=False)
+    assert done.returncode == 1 and "tcp_syncookies=2" in done.stderr and done.stderr.count("\n") == 1
+    assert not bed.guard.attached
+    bed.server.sysctl(SYNCOOKIES, 2)
+    assert bed.server.run("unshare", "-m", "sh", "-c", inside).returncode == 0
+    assert connects(bed)
+
+
 def test_syncookies_taken_away_is_told_and_breaks_nothing(compat_bed):
     bed = compat_bed
     attach(bed)
