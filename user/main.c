@@ -14,6 +14,7 @@ static const struct command commands[] = {
 	{"doctor", cmd_doctor, "[IFACE]", "what would make it fail or disappoint, and what to do"},
 	{"key", cmd_key, "VERB", "cookie keys: their age, a new one, a shared secret"},
 	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
+	{"flows", cmd_flows, "[IFACE]", "connections the proxy path translates"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},
 	{"trace", cmd_trace, "IFACE", "handshakes, segment by segment, and why"},
 	{}};

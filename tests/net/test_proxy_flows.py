@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+#    client, cg0 ──────────── sw0 (synward) box bs0 ──────── ss0, listener
+#
+# What `synward flows` tells, of real flows and of a million made up.
+import ctypes
+import json
+import os
+import socket
+import struct
+import time
+
+import pytest
+
+from guard import bpf, bpf_open
+from proxy_world import ProxyBed
+from server import connect, read_exactly
+from world import SYNWARD, wait_until
+
+MAP_UPDATE_BATCH = 26
+KEY, VALUE = 40, 112  # struct sw_tuple, struct sw_flow
+MANY = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def bed():
+    made = ProxyBed("routed", "native", "--flows", "2M")
+    yield made
+    made.remove()
+
+
+def flows(bed, *options):
+    return [json.loads(line) for line in bed.guard.cli("flows", "sw0", "-j", *options).stdout.splitlines()]
+
+
+def test_a_flow_is_told_from_its_first_segment_to_its_last(bed, family):
+    with bed.listen(family) as listener:
+        sock = connect(bed.client, family, bed.guarded.server_addr[family], listener.port)
+        conn = listener.accept()
+        sock.sendall(bytes(1000))
+        assert len(read_exactly(conn, 1000)) == 1000
+        conn.sendall(bytes(5000))
+        assert len(read_exactly(sock, 5000)) == 5000
+        port = str(listener.port)
+        flow, = flows(bed, "--port", port)
+        assert (flow["client"], flow["client_port"]) == sock.getsockname()[:2]
+        assert (flow["server"], flow["server_port"]) == sock.getpeername()[:2]
+        assert flow["state"] == "established" and flow["interface"] == "sw0"
+        assert (flow["bytes_in"], flow["bytes_out"]) == (1000, 5000)
+        assert flow["packets_in"] >= 3 and flow["packets_out"] >= 1 and 0 <= flow["idle_s"] <= flow["age_s"] < 30
+        assert flow["seq_offset"] != 0
+        sock.shutdown(socket.SHUT_WR)
+        assert conn.recv(1) == b""
+        assert flows(bed, "--port", port)[0]["state"] == "client_done"
+        conn.close()
+        assert sock.recv(1) == b""
+        assert wait_until(lambda: flows(bed, "--port", port)[0]["state"] == "time_wait")
+        sock.close()
+
+
+def test_filters(bed):
+    with bed.listen("ipv4") as listener:
+        sock = connect(bed.client, "ipv4", bed.guarded.server_addr["ipv4"], listener.port)
+        only = ("--port", str(listener.port))
+        for options, count in (((), 1), (("--client", "10.1.0.0/16"), 1), (("--client", "10.2.0.0/16"), 0), (("--server", "10.5.0.1"), 1),
+                               (("--server", "fd00::/16"), 0), (("--state", "established"), 1), (("--state", "reset"), 0)):
+            assert len(flows(bed, *only, *options)) == count, options
+        table = bed.guard.cli("flows", *only).stdout.splitlines()
+        assert table[0].split()[0] == "client" and len(table) == 2 and "established" in table[1]
+        assert bed.guard.cli("flows", "sw0", "--count", *only).stdout == "1\n"
+        sock.close()
+
+
+@pytest.mark.parametrize("options, said", [(("--port", "none"), "no list of ports"), (("--state", "open"), "no state"),
+                                           (("--client", "10.0.0.1/8"), "bits set behind"), (("nowhere",), "nowhere"), (("dir0",), "not guarded")])
+def test_what_cannot_be_is_said_in_one_line(bed, options, said):
+    done = bed.guard.cli("flows", *options, check=False)
+    assert done.returncode in (1, 2) and said in done.stderr.splitlines()[0]
+
+
+def test_a_million_flows_are_listed_in_seconds(bed):
+    now = time.monotonic_ns()
+    fd = bpf_open(f"{bed.guard.pins}/flows")
+    flow = struct.pack("QQ", now, now) + bytes(VALUE - 16 - 4) + struct.pack("BBBB", 255, 0x80, 1, 0)
+    assert len(flow) == VALUE
+    step = 50_000
+    values = ctypes.create_string_buffer(flow * step, VALUE * step)
+    for start in range(0, MANY, step):
+        keys = b"".join(struct.pack("<QQQQHHI", 0, at + 0x0A000000, 0, 0x0100050A, at & 0xFFFF, 20000, 0)
+                        for at in range(start, start + step))
+        held = ctypes.create_string_buffer(keys, KEY * step)
+        # in_batch out_batch keys values count map_fd elem_flags flags
+        bpf(MAP_UPDATE_BATCH, struct.pack("QQQQIIQQ", 0, 0, ctypes.addressof(held), ctypes.addressof(values), step, fd, 0, 0))
+    os.close(fd)
+    began = time.monotonic()
+    count = int(bed.guard.cli("flows", "sw0", "--count", "--port", "20000").stdout)
+    counted = time.monotonic() - began
+    began = time.monotonic()
+    listed = bed.box.run(SYNWARD, "flows", "sw0", "-j", "--port", "20000", timeout=60).stdout.count("\n")
+    print(f"{count} flows counted in {counted:.2f} s, listed in {time.monotonic() - began:.2f} s")
+    assert count == listed == MANY
+    assert counted < 10

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* synward flows: the connections that proxy mode translates. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "cli.h"
+#include "flow.h"
+#include "guard.h"
+#include "pins.h"
+#include "ports.h"
+#include "prefix.h"
+#include "tuple.h"
+
+#define BATCH 4096 /* flows a system call */
+#define ENDPOINT_SIZE (INET6_ADDRSTRLEN + 9)
+
+/* In the order of enum sw_flow_state. */
+static const char *const state_names[SW_FLOW_STATES] = {
+	"syn_sent", "established", "client_done", "server_done", "closing", "time_wait", "reset"};
+
+struct flows_args {
+	struct cli *cli;
+	const char *ifname; /* NULL: every guard of this network namespace */
+	struct prefix client, server;
+	struct ports ports;
+	int state; /* -1: any */
+	bool count_only;
+	__u64 netns_inode, now_ns;
+	unsigned long shown;
+	bool found; /* a guard with flows */
+	struct why why;
+};
+
+enum { OPT_CLIENT = 256, OPT_SERVER };
+
+static const struct argp_option options[] = {
+	{"client", OPT_CLIENT, "PREFIX", 0, "Only flows of clients in it", 0},
+	{"server", OPT_SERVER, "PREFIX", 0, "Only flows to servers in it, as the client names them",
+	 0},
+	{"port", 'p', "LIST", 0, "Only flows to these ports, as 80,443,8000-8100", 0},
+	{"state", 's', "STATE", 0,
+	 "Only flows in it: syn_sent, established, client_done, server_done, closing, time_wait or "
+	 "reset",
+	 0},
+	{"count", 'c', NULL, 0, "Print only how many there are", 0},
+	{}};
+
+static void take_prefix(struct argp_state *state, const char *arg, struct prefix *ret)
+{
+	int err = prefix_parse(arg, ret);
+
+	if (err)
+		argp_error(state,
+			   err == -ERANGE ? "bits set behind the prefix: '%s'"
+					  : "no address or prefix: '%s'",
+			   arg);
+}
+
+static int find_state(const char *name)
+{
+	int i;
+
+	for (i = 0; i < SW_FLOW_STATES; i++) {
+		if (!strcmp(state_names[i], name))
+			return i;
+	}
+	return -1;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct flows_args *a = state->input;
+	bool automatic;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = a->cli;
+		return 0;
+	case OPT_CLIENT:
+		take_prefix(state, arg, &a->client);
+		return 0;
+	case OPT_SERVER:
+		take_prefix(state, arg, &a->server);
+		return 0;
+	case 'p':
+		if (ports_parse(arg, &a->ports, &automatic))
+			argp_error(state, "no list of ports: '%s'", arg);
+		return 0;
+	case 's':
+		a->state = find_state(arg);
+		if (a->state < 0)
+			argp_error(state, "no state of a flow: '%s'", arg);
+		return 0;
+	case 'c':
+		a->count_only = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (a->ifname)
+			argp_error(state, "one interface at a time");
+		a->ifname = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The address as prefixes have it: struct sw_tuple keeps IPv4 in the low half of _lo. */
+static void tuple_address(__u64 hi, __u64 lo, bool v6, __u8 ret[16])
+{
+	__u64 word[2] = {hi, lo};
+	__u32 v4 = (__u32)lo;
+
+	if (v6) {
+		memcpy(ret, word, sizeof(word));
+		return;
+	}
+	memset(ret, 0, 10);
+	memset(ret + 10, 0xff, 2);
+	memcpy(ret + 12, &v4, sizeof(v4));
+}
+
+static bool prefix_holds(const struct prefix *p, const __u8 addr[16])
+{
+	unsigned int whole = p->length / 8, rest = p->length % 8;
+
+	if (memcmp(p->addr, addr, whole))
+		return false;
+	return !rest || !((p->addr[whole] ^ addr[whole]) >> (8 - rest));
+}
+
+static bool is_wanted(const struct flows_args *a, const struct sw_tuple *t, const struct sw_flow *f)
+{
+	__u8 client[16], server[16];
+
+	tuple_address(t->saddr_hi, t->saddr_lo, t->family_v6, client);
+	tuple_address(t->daddr_hi, t->daddr_lo, t->family_v6, server);
+	return !sw_flow_expired(f, a->now_ns) &&
+	       (a->state < 0 || (int)sw_flow_state(f) == a->state) &&
+	       ports_have(&a->ports, t->dport) && prefix_holds(&a->client, client) &&
+	       prefix_holds(&a->server, server);
+}
+
+static const char *address_text(__u64 hi, __u64 lo, bool v6, char text[INET6_ADDRSTRLEN])
+{
+	__u8 addr[16];
+
+	tuple_address(hi, lo, v6, addr);
+	return inet_ntop(v6 ? AF_INET6 : AF_INET, v6 ? addr : addr + 12, text, INET6_ADDRSTRLEN);
+}
+
+static void endpoint_text(const char *address, bool v6, __u16 port, char text[ENDPOINT_SIZE])
+{
+	snprintf(text, ENDPOINT_SIZE, v6 ? "[%s]:%u" : "%s:%u", address, port);
+}
+
+/* Another CPU's clock may be a tick ahead. */
+static double seconds_since(const struct flows_args *a, __u64 then_ns)
+{
+	return a->now_ns > then_ns ? (double)(a->now_ns - then_ns) / SW_NS_PER_S : 0;
+}
+
+/* A line a flow, written by hand: a million of them are no matter of minutes then. No text of
+ * others is in it. */
+static void print_json(const struct flows_args *a, const struct guard *g, const struct sw_tuple *t,
+		       const struct sw_flow *f)
+{
+	const struct sw_flow_side *client = &f->side[SW_CLIENT], *server = &f->side[SW_SERVER];
+	char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
+
+	printf("{\"interface\":\"%s\",\"client\":\"%s\",\"client_port\":%u,\"server\":\"%s\","
+	       "\"server_port\":%u,\"state\":\"%s\",\"age_s\":%.1f,\"idle_s\":%.1f,"
+	       "\"packets_in\":%" PRIu64 ",\"bytes_in\":%" PRIu64 ",\"packets_out\":%" PRIu64
+	       ",\"bytes_out\":%" PRIu64 ",\"seq_offset\":%u,\"tstamp_offset\":%u,\"syns\":%u}\n",
+	       g->ifname, address_text(t->saddr_hi, t->saddr_lo, t->family_v6, from), t->sport,
+	       address_text(t->daddr_hi, t->daddr_lo, t->family_v6, to), t->dport,
+	       state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
+	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
+	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta,
+	       f->syns);
+}
+
+static void print_plain(const struct flows_args *a, const struct sw_tuple *t,
+			const struct sw_flow *f)
+{
+	const struct sw_flow_side *client = &f->side[SW_CLIENT], *server = &f->side[SW_SERVER];
+	char address[INET6_ADDRSTRLEN], from[ENDPOINT_SIZE], to[ENDPOINT_SIZE];
+
+	if (!a->shown)
+		printf("%-25s %-25s %-11s %8s %8s %9s %12s %9s %12s %10s %10s\n", "client",
+		       "server", "state", "age s", "idle s", "in", "bytes", "out", "bytes", "seq",
+		       "tstamp");
+	address_text(t->saddr_hi, t->saddr_lo, t->family_v6, address);
+	endpoint_text(address, t->family_v6, t->sport, from);
+	address_text(t->daddr_hi, t->daddr_lo, t->family_v6, address);
+	endpoint_text(address, t->family_v6, t->dport, to);
+	printf("%-25s %-25s %-11s %8.1f %8.1f %9" PRIu64 " %12" PRIu64 " %9" PRIu64 " %12" PRIu64
+	       " %10u %10u\n",
+	       from, to, state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
+	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
+	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta);
+}
+
+static void show(struct flows_args *a, const struct guard *g, const struct sw_tuple *t,
+		 const struct sw_flow *f)
+{
+	if (!is_wanted(a, t, f))
+		return;
+	if (!a->count_only && a->cli->json)
+		print_json(a, g, t, f);
+	else if (!a->count_only)
+		print_plain(a, t, f);
+	a->shown++;
+}
+
+struct batch {
+	struct sw_tuple key[BATCH];
+	struct sw_flow flow[BATCH];
+};
+
+/* All entries; those made or gone meanwhile may be told or not. */
+static int show_map(struct flows_args *a, const struct guard *g, int fd, struct batch *batch)
+{
+	__u32 place, count, i;
+	bool first = true;
+	int err;
+
+	do {
+		count = BATCH;
+		err = bpf_map_lookup_batch(fd, first ? NULL : &place, &place, batch->key,
+					   batch->flow, &count, NULL)
+			      ? -errno
+			      : 0;
+		if (err && err != -ENOENT)
+			return err;
+		for (i = 0; i < count; i++)
+			show(a, g, &batch->key[i], &batch->flow[i]);
+		first = false;
+	} while (!err);
+	return 0;
+}
+
+static int check_shape(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return -errno;
+	return info.key_size == sizeof(struct sw_tuple) && info.value_size == sizeof(struct sw_flow)
+		       ? 0
+		       : -EPROTO;
+}
+
+static int show_guard(const struct guard *g, void *arg)
+{
+	struct flows_args *a = arg;
+	struct batch *batch;
+	int fd, err;
+
+	if (g->netns_inode != a->netns_inode || !guard_has(g, "flows"))
+		return 0;
+	a->found = true;
+	fd = pins_open(g, "flows");
+	if (fd < 0)
+		return why_is(&a->why, fd, "cannot open its flows: %s%s", strerror(-fd),
+			      fd == -EACCES || fd == -EPERM ? "; run as root" : "");
+	batch = malloc(sizeof(*batch));
+	err = batch ? check_shape(fd) : -ENOMEM;
+	if (!err)
+		err = show_map(a, g, fd, batch);
+	free(batch);
+	close(fd);
+	if (err == -EPROTO)
+		return why_is(&a->why, err,
+			      "guarded by another version of synward; attach again with this one");
+	return err ? why_is(&a->why, err, "cannot read its flows: %s", strerror(-err)) : 0;
+}
+
+static int show_flows(struct flows_args *a)
+{
+	struct timespec now;
+	struct guard g;
+	int err;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	a->now_ns = now.tv_sec * SW_NS_PER_S + now.tv_nsec;
+	err = guard_netns(&a->netns_inode);
+	if (err)
+		return err;
+	if (!a->ifname)
+		return guard_each(show_guard, a);
+	err = guard_by_name(a->ifname, &g, &a->why);
+	if (!err)
+		err = show_guard(&g, a);
+	if (!err && !a->found)
+		return why_is(&a->why, -ENOENT,
+			      guard_has(&g, NULL)
+				      ? "has no flows: it is not guarded on the proxy path"
+				      : "is not guarded; 'synward attach' does that");
+	return err;
+}
+
+int cmd_flows(int argc, char **argv, struct cli *cli)
+{
+	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "[IFACE]",
+		.doc = "Connections that the proxy path translates, a line each (with -j a JSON "
+		       "object "
+		       "each): both ends, state, age, segments and bytes of the client (in) and of "
+		       "the server (out), and what is added to the server's sequence numbers and "
+		       "timestamps.",
+		.children = children,
+	};
+	struct flows_args a = {.cli = cli, .state = -1};
+	int err;
+
+	ports_all(&a.ports);
+	cli_parse(&argp, argc, argv, &a);
+	say_capture_libraries(cli);
+	err = show_flows(&a);
+	if (!err && a.count_only)
+		printf(cli->json ? "{\"count\":%lu}\n" : "%lu\n", a.shown);
+	if (!err && fflush(stdout))
+		err = why_is(&a.why, -errno, "cannot write: %s", strerror(errno));
+	if (err)
+		say_error(cli, a.ifname, "%s", a.why.text[0] ? a.why.text : strerror(-err));
+	return err;
+}
