@@ -10,7 +10,7 @@ DESTDIR ?=
 # The newest clang found, 14 at least.
 CLANG   ?= $(firstword $(foreach v,-22 -21 -20 -19 -18 -17 -16 -15 -14,$(shell command -v clang$(v))) clang)
 BPFTOOL ?= $(firstword $(shell command -v bpftool /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
-PKGS    := libbpf libxdp json-c libmnl inih libcap-ng libsystemd nettle
+PKGS    := libbpf libxdp json-c libmnl inih libcap-ng libsystemd nettle libmicrohttpd ncursesw
 ARCH    := $(shell uname -m)
 
 ifeq ($(V),1)

@@ -26,6 +26,14 @@ $(B)/counters.md: $(B)/gen/counters_doc
 	$(say) GEN $@
 	$(Q)$< > $@
 
+$(B)/gen/metrics_doc: user/gen/metrics_doc.c user/metrics_list.c user/metrics.h user/metrics.def $(HEADERS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) user/gen/metrics_doc.c user/metrics_list.c -o $@
+
+$(B)/metrics.md: $(B)/gen/metrics_doc
+	$(say) GEN $@
+	$(Q)$< > $@
+
 CONFIG_DOC_SRC := user/gen/config_doc.c user/config_value.c user/ports.c user/prefix.c user/targets.c
 
 $(B)/gen/config_doc: $(CONFIG_DOC_SRC) user/config.h user/config_value.h user/config_keys.def $(HEADERS)
@@ -36,7 +44,7 @@ $(B)/configuration.md: $(B)/gen/config_doc
 	$(say) GEN $@
 	$(Q)$< > $@
 
-CHECK_TOOLS += $(B)/counters.md $(B)/configuration.md
+CHECK_TOOLS += $(B)/counters.md $(B)/configuration.md $(B)/metrics.md
 
 -include $(USER_OBJ:.o=.d)
 

@@ -16,6 +16,7 @@ static const struct command commands[] = {
 	{"status", cmd_status, "[IFACE]", "what is guarded, and how"},
 	{"flows", cmd_flows, "[IFACE]", "connections the proxy path translates"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},
+	{"metrics", cmd_metrics, "", "what Prometheus reads, by HTTP or once"},
 	{"trace", cmd_trace, "IFACE", "handshakes, segment by segment, and why"},
 	{}};
 

@@ -15,7 +15,9 @@
 #include "control.h"
 #include "loop.h"
 #include "members.h"
+#include "metrics_http.h"
 #include "monitor.h"
+#include "names.h"
 #include "policy.h"
 #include "privileges.h"
 
@@ -30,6 +32,7 @@ struct daemon {
 	struct helper helper;
 	struct monitor monitor;
 	struct control control;
+	struct metrics_http *http; /* NULL: off */
 	struct members members;
 	struct config *config;
 	int signal_fd;
@@ -99,18 +102,46 @@ static int load(struct daemon *d, struct config **ret, struct why *why)
 	return err;
 }
 
+static bool is_same_endpoint(const config_endpoint *a, const config_endpoint *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+/* Where config wants Prometheus answered, beside where it is answered now; *ret NULL: nowhere. */
+static int open_metrics(struct daemon *d, const struct config *config, struct metrics_http **ret,
+			struct why *why)
+{
+	const config_endpoint *where = &config->synward.metrics;
+
+	*ret = NULL;
+	if (where->any.sa_family == AF_UNSPEC)
+		return 0;
+	return metrics_http_open(&d->loop, &where->any, ret, why);
+}
+
 static int reload_file(struct daemon *d, struct why *why)
 {
+	struct metrics_http *http = NULL;
 	struct config *next;
+	bool moved;
 	int err;
 
 	err = load(d, &next, why);
 	if (err)
 		return err;
-	err = members_apply(&d->members, next, why);
+	moved = !is_same_endpoint(&next->synward.metrics, &d->config->synward.metrics);
+	if (moved)
+		err = open_metrics(d, next, &http, why);
+	if (!err)
+		err = members_apply(&d->members, next, why);
 	if (err) {
+		metrics_http_close(http);
 		config_free(next);
 		return err;
+	}
+	if (moved) {
+		metrics_http_close(d->http);
+		d->http = http;
 	}
 	config_free(d->config);
 	d->config = next;
@@ -230,6 +261,8 @@ static int prepare(struct daemon *d, struct why *why)
 	err = helper_check_machine(&d->helper, why);
 	if (!err)
 		err = control_open(&d->control, &d->loop, serve, d, why);
+	if (!err)
+		err = open_metrics(d, d->config, &d->http, why);
 	return err ? err : privileges_drop(why);
 }
 
@@ -259,6 +292,7 @@ static int run(struct daemon *d, struct why *why)
 static void finish(struct daemon *d)
 {
 	control_close(&d->control);
+	metrics_http_close(d->http);
 	members_close(&d->members);
 	helper_stop(&d->helper);
 	config_free(d->config);
@@ -285,6 +319,7 @@ int cmd_run(int argc, char **argv, struct cli *cli)
 		.log = &d.log, .helper = &d.helper, .alive = keep_alive, .arg = &d};
 	cli_parse(&argp, argc, argv, &d);
 	say_capture_libraries(cli);
+	names_init();
 	log_open(&d.log);
 	d.log.json = cli->json;
 	err = load(&d, &d.config, &why);
