@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# Targets: all, check, demo, install, clean, deps. V=1 shows the commands.
+# Targets: all, check, demo, install, deb, clean, deps. V=1 shows the commands.
 # What a folder builds stands in its own build.mk.
 
 VERSION := 0.1.0
