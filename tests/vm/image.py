@@ -20,9 +20,8 @@ MODULES = """
     crc32c_generic crc32c_intel virtio_pci 9p 9pnet_virtio overlay
     virtio_net e1000e igb vmxnet3 veth
     8021q bonding bridge macvlan ipv6
-    sch_ingress cls_bpf sch_netem cls_u32 act_mirred
+    sch_ingress cls_bpf sch_netem
     nf_tables nf_conntrack nft_ct nft_counter nft_reject_inet nft_nat nft_chain_nat
-    qemu_fw_cfg
 """.split()
 
 

@@ -34,10 +34,11 @@ def check_mode(report, link, mode):
         if done.returncode:
             result.said = refusal(done)
             result.works = False
-            link.native = link.native and mode != "native"
+            link.native = mode != "native" and link.native
             assert any(words in result.said for words in CANNOT) or attach(guard, mode), result.said
             exchanges(link, echo.port, count=1)  # refused is left as it was
             return
+        link.native = mode == "native" or link.native
         result.said = "; ".join(warnings(done))
         try:
             status = guard.status()[0]

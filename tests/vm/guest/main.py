@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Runs a guest's tests, as its first process, and turns the guest off."""
+import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -25,8 +27,7 @@ def main():
     os.environ["SYNWARD_BUILD"] = options["build"]
     report = Report()
     try:
-        role = __import__("role_" + options["role"])
-        role.run(report, options)
+        importlib.import_module("role_" + options["role"]).run(report, options)
     except BaseException:
         traceback.print_exc()
         with report.case("-", "-", f"the guest's tests run to their end ({options.get('role')})"):
@@ -43,4 +44,4 @@ if __name__ == "__main__":
         os.sync()
         with open("/proc/sysrq-trigger", "w") as f:
             f.write("o")
-        os.pause() if hasattr(os, "pause") else __import__("signal").pause()
+        signal.pause()

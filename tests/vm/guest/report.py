@@ -17,8 +17,8 @@ class Skip(Exception):
 class Result:
     def __init__(self, driver, mode, test):
         self.driver, self.mode, self.test = driver, mode, test
-        self.said = ""	      # attach's one line, where it refuses or warns
-        self.works = True     # False: it cannot work here, and attach says so, which is what was tested
+        self.said = ""  # attach's one line, where it refuses or warns
+        self.works = True  # False: it cannot work here, and attach says so, which is what was tested
         self.figures = {}
 
 
@@ -40,8 +40,7 @@ class Report:
         except Skip as why:
             skipped = str(why)
         except Exception as error:
-            tail = traceback.format_exc().splitlines()
-            trouble = "\n".join(tail[-14:]) if not isinstance(error, AssertionError) else f"{tail[-1]}\n" + "\n".join(tail[-8:])
+            trouble = f"{type(error).__name__}: {error}\n" + "".join(traceback.format_tb(error.__traceback__)[-4:])
         self.count += 1
         outcome = "skipped" if skipped else "failed" if trouble else "works" if result.works else "refused"
         self.line("# cell " + json.dumps({"kernel": self.kernel, "driver": driver, "mode": mode, "test": test, "outcome": outcome,

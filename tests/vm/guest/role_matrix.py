@@ -7,6 +7,7 @@
 import chain
 import drivers
 import features
+from guard import Guard
 from nics import ends, take
 from pairs import CLIENT_MAC, SERVER_MAC
 from world import Namespace
@@ -19,7 +20,7 @@ def take_links(server, client, numbers):
         driver = take(server, SERVER_MAC.format(number), f"sv{number}")
         if driver and take(client, CLIENT_MAC.format(number), f"cl{number}"):
             links[number] = ends(client, server, number, f"sv{number}", f"cl{number}")
-            links[number].driver, links[number].native = driver, True  # until attach says otherwise
+            links[number].driver, links[number].native = driver, None  # not known yet
     return links
 
 
@@ -41,6 +42,8 @@ def run(report, options):
     if "lines" in only:
         features.check_bad_lines(report, links[1], "native")
         features.check_bad_lines(report, links[1], "generic")
+    if "firewall" in only:
+        features.check_firewall(report, links[1], "native")
     if "chain" in only:
         chain.check_chain(report, links[1], "native")
     if "cost" in only:
@@ -48,6 +51,11 @@ def run(report, options):
 
 
 def best(link):
+    """native where the driver has it."""
+    if link.native is None:
+        guard = Guard(link.server, link.server_if)
+        link.native = not guard.attach("native", check=False).returncode
+        guard.detach(check=False)
     return "native" if link.native else "generic"
 
 
