@@ -7,7 +7,6 @@
 #include "netdev.h"
 #include "path.h"
 #include "pins.h"
-#include "say.h"
 #include "setup.h"
 
 __attribute__((format(printf, 2, 3))) static void warn(const struct setup *s, const char *format,
@@ -74,13 +73,10 @@ static int attach_fresh(const struct setup *s, const struct guard *g, struct pla
 			struct sw_info *ret, struct why *why)
 {
 	int err = install_fresh(g, plan, ret, why);
-	const char *kernel;
 
 	if (err != -EOPNOTSUPP || plan->mode != SW_XDP_NATIVE || s->mode != SETUP_MODE_AUTO)
 		return err;
-	kernel = say_kernel_message();
-	warn(s, "generic XDP, not native: the driver has no native XDP%s%s%s",
-	     kernel[0] ? " (kernel: " : "", kernel, kernel[0] ? ")" : "");
+	warn(s, "generic XDP, not native: %.*s", (int)strcspn(why->text, ";"), why->text);
 	plan->mode = SW_XDP_GENERIC;
 	return install_fresh(g, plan, ret, why);
 }

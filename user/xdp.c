@@ -32,7 +32,7 @@ int xdp_refused(struct why *why, int err, enum sw_xdp_mode mode)
 	const char *kernel = say_kernel_message();
 
 	if (err == -EOPNOTSUPP && mode == SW_XDP_NATIVE)
-		return why_is(why, err, "the driver has no native XDP; use --xdp generic%s%s%s",
+		return why_is(why, err, "the driver has no native XDP%s%s%s; use --xdp generic",
 			      kernel[0] ? " (kernel: " : "", kernel, kernel[0] ? ")" : "");
 	return why_is(why, err, "cannot attach %s XDP: %s%s%s", xdp_mode_name(mode), strerror(-err),
 		      kernel[0] ? "; the kernel says: " : "", kernel);

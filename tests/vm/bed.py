@@ -68,9 +68,9 @@ class Guest:
     host_commands: tuple = ()  # for ip -batch, in the namespace the emulator runs in
     options: str = ""
 
-    def command(self, kernel, initramfs, folder, root, build, newer):
+    def command(self, kernel, initramfs, folder, root, newer):
         append = (f"console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 synward.role={self.role} "
-                  f"synward.main={root}/tests/vm/guest/main.py synward.build={build} {self.options}")
+                  f"synward.main={root}/tests/vm/guest/main.py synward.build={folder} {self.options}")
         shares = share("host", "/") + (share("newer", newer) if newer else [])
         # One thread: with more, QEMU 7.2 at times runs a breakpoint that text_poke() has taken out again ("Oops: int3").
         return [QEMU, "-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot", "-display", "none",

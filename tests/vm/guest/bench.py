@@ -28,7 +28,7 @@ def warnings(done):
 
 def picked(guard, done):
     """The mode that runs, and what attach warned of."""
-    return ": ".join(filter(None, (guard.status()[0]["xdp"], "; ".join(warnings(done)))))
+    return ": ".join(filter(None, (guard.status()[0]["xdp"], " | ".join(warnings(done)))))
 
 
 def attach(guard, mode="auto", *options):

@@ -6,7 +6,7 @@ from server import Echo, connect, read_exactly
 from world import wait_until
 
 # What drivers may lack, in attach's words; anything else it refuses with is a failure.
-CANNOT = ("the driver has no native XDP", "the kernel lacks", "keeps no XDP metadata")
+CANNOT = ("the driver has no native XDP", "the kernel lacks")
 
 
 def check_serving(link, port, guard=None):
@@ -39,7 +39,7 @@ def check_mode(report, link, mode):
             exchanges(link, echo.port, count=1)  # refused is left as it was
             return
         link.native = mode == "native" or link.native
-        result.said = "; ".join(warnings(done))
+        result.said = " | ".join(warnings(done))
         try:
             status = guard.status()[0]
             assert status["xdp"] == mode, status

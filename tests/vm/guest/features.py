@@ -192,7 +192,7 @@ def check_firewall(report, link, mode):
             guard = Guard(link.server, link.server_if)
             said = [text for text in warnings(attach(guard, mode)) if "conntrack" in text]
             guard.detach()
-            result.works, result.said = False, "; ".join(said)
+            result.works, result.said = False, " | ".join(said)
             assert len(said) == 1 and "nf_conntrack_tcp_loose is 0" in said[0], said
     finally:
         link.server.sysctl("net.netfilter.nf_conntrack_tcp_loose", 1)
