@@ -27,16 +27,13 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	return true;
 }
 
-static __always_inline void look_ahead(const struct sw_packet *pkt, const struct sw_scene *scene,
-				       const struct sw_tcpopts *seen, __u32 epoch)
+/* True, now and then: one of a group of machines asks if the cookie is from its future. */
+static __always_inline bool may_be_ahead(const struct sw_scene *scene)
 {
 	struct sw_local *mine = SW_THE(local);
-	__u64 acked = (__u64)(pkt->seq - 1) << 32 | (pkt->ack - 1);
 
-	if (scene->secret->cookie.source == SW_KEYS_SHARED && mine &&
-	    spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns) &&
-	    sw_cookie_is_ahead(&pkt->tuple, seen, acked, epoch))
-		sw_count_event(SW_EV_COOKIE_AHEAD);
+	return scene->secret->cookie.source == SW_KEYS_SHARED && mine &&
+	       spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns);
 }
 
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -52,7 +49,13 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 		return SW_UNFAMILIAR;
 	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
 			     &seen, &agreed)) {
-		look_ahead(pkt, scene, &seen, epoch);
+		if (may_be_ahead(scene)) {
+			if (plain)
+				return SW_UNFAMILIAR;
+			if (sw_cookie_is_ahead(&pkt->tuple, &seen,
+					       (__u64)(pkt->seq - 1) << 32 | (pkt->ack - 1), epoch))
+				sw_count_event(SW_EV_COOKIE_AHEAD);
+		}
 		return SW_ACK_INVALID;
 	}
 	if (!sw_handoff_leave(ctx, pkt, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))

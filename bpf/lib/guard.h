@@ -65,15 +65,20 @@ static __always_inline bool spend(struct sw_budget *budget, __u32 limit, __u64 n
 }
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
-static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt,
-							   const struct sw_scene *scene)
+__noinline int let_kernel_answer(const struct sw_walk *state, __u64 hash, __u64 now_ns)
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (!mine || !spend(&mine->syns, SW_BUDGET_SYNS, scene->now_ns))
+	if (!state || !mine || !spend(&mine->syns, SW_BUDGET_SYNS, now_ns))
 		return SW_SYN_OVER_BUDGET;
-	sw_known_add(scene->state, pkt->hash);
+	sw_known_add(state, hash);
 	return SW_SYN_TO_KERNEL;
+}
+
+static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet *pkt,
+							   const struct sw_scene *scene)
+{
+	return let_kernel_answer(scene->state, pkt->hash, scene->now_ns);
 }
 
 /* True if a connection, a TIME-WAIT or a request of the kernel has the SYN's tuple. */
@@ -279,16 +284,16 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 	enum sw_handed handed;
 	bool fresh;
 
-	if (!sw_known_maybe(scene->state, pkt->hash))
-		return check_cookie(ctx, pkt, scene, plain);
-	handed = sw_handed_get(pkt->hash, scene->now_ms, &fresh);
-	if (handed == SW_HANDED_NONE)
-		return SW_KNOWN;
-	if (handed == SW_HANDED && fresh)
-		return SW_ACK_BEHIND_VALID;
-	if (sw_socket_exists(ctx, &pkt->tuple)) {
-		sw_handed_forget(pkt->hash);
-		return SW_KNOWN;
+	if (sw_known_maybe(scene->state, pkt->hash)) {
+		handed = sw_handed_get(pkt->hash, scene->now_ms, &fresh);
+		if (handed == SW_HANDED_NONE)
+			return SW_KNOWN;
+		if (handed == SW_HANDED && fresh)
+			return SW_ACK_BEHIND_VALID;
+		if (sw_socket_exists(ctx, &pkt->tuple)) {
+			sw_handed_forget(pkt->hash);
+			return SW_KNOWN;
+		}
 	}
 	return check_cookie(ctx, pkt, scene, plain);
 }

@@ -63,12 +63,18 @@ static __always_inline void sw_known_mark(const struct sw_walk *state, __u64 has
 		__sync_fetch_and_or(word, bits);
 }
 
-/* To both generations while one is built: its walk may be past that bucket already. */
-static __always_inline void sw_known_add(const struct sw_walk *state, __u64 hash)
+/*
+ * To both generations while one is built: its walk may be past that bucket already. A
+ * function that is called, for what happens once a connection.
+ */
+__noinline int sw_known_add(const struct sw_walk *state, __u64 hash)
 {
+	if (!state)
+		return 0;
 	sw_known_mark(state, hash, state->current);
 	if (state->building)
 		sw_known_mark(state, hash, state->current ^ 1);
+	return 0;
 }
 
 static __always_inline __u64 *sw_handed_word(__u64 hash)
