@@ -222,6 +222,7 @@ static int running_maps(const struct guard *g, const struct xdp_state *running,
 			struct host_maps *ret, struct why *why)
 {
 	int prog_fd = xdp_open_ours(running), err, fd;
+	size_t i;
 
 	err = prog_fd < 0 ? prog_fd : host_maps_of(prog_fd, ret);
 	if (prog_fd >= 0)
@@ -229,10 +230,17 @@ static int running_maps(const struct guard *g, const struct xdp_state *running,
 	if (err)
 		return why_is(why, err, "cannot take over the running guard's maps: %s%s",
 			      strerror(-err), err == -EPERM ? "; that needs CAP_SYS_ADMIN" : "");
-	/* No program uses this one; without its pin the maps are not known and not reused. */
-	fd = pins_open(g, "info");
-	if (fd >= 0)
-		host_maps_add(ret, "info", fd);
+	/* Some the XDP program does not use: without their pins none would be reused. */
+	for (i = 0; !err && i < sizeof(pinned) / sizeof(*pinned); i++) {
+		fd = host_maps_fd(ret, pinned[i].name) < 0 ? pins_open(g, pinned[i].name) : -ENOENT;
+		if (fd >= 0)
+			err = host_maps_add(ret, pinned[i].name, fd);
+	}
+	if (err) {
+		host_maps_close(ret);
+		return why_is(why, err, "cannot take over the running guard's maps: %s",
+			      strerror(-err));
+	}
 	return 0;
 }
 

@@ -18,9 +18,10 @@ LIVE_FRAMES = 1 << 1
 FRAMES, ROOM = 64, 1536
 
 
-def build():
-    source = os.path.join(os.path.dirname(__file__), "burst.bpf.c")
-    target = os.path.join(BUILD, "tests", "net", "burst.bpf.o")
+def build(name="burst"):
+    """The object of tests/net/NAME.bpf.c."""
+    source = os.path.join(os.path.dirname(__file__), f"{name}.bpf.c")
+    target = os.path.join(BUILD, "tests", "net", f"{name}.bpf.o")
     if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         clang = os.environ.get("CLANG") or next(
