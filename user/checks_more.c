@@ -41,8 +41,9 @@ static int check_bpffs(const struct check_scene *scene, struct why *why)
 		return why_is(why, -errno, "%s: %s; is /sys mounted?", GUARD_BPFFS,
 			      strerror(errno));
 	if (fs.f_type != BPF_FS_MAGIC)
-		warn(scene, "no bpffs at %s: attach mounts one, but a guard is on only as long as "
-			    "that is; mount it at boot, or run where it is (not in 'ip netns exec')",
+		warn(scene,
+		     "no bpffs at %s: attach mounts one, but a guard is on only as long as "
+		     "that is; mount it at boot, or run where it is (not in 'ip netns exec')",
 		     GUARD_BPFFS);
 	return 0;
 }
@@ -162,9 +163,10 @@ static int check_listeners(const struct check_scene *scene, struct why *why)
 		return 0;
 	e = look_elsewhere();
 	if (e.with_listeners)
-		warn(scene, "nothing listens in this network namespace, but in %d other%s (as that of "
-			    "process %s): host mode guards listeners of its own namespace; attach there "
-			    "(nsenter --net -t %s), or 'attach --path proxy' here",
+		warn(scene,
+		     "nothing listens in this network namespace, but in %d other%s (as that of "
+		     "process %s): host mode guards listeners of its own namespace; attach there "
+		     "(nsenter --net -t %s), or 'attach --path proxy' here",
 		     e.with_listeners, e.with_listeners == 1 ? "" : "s", e.pid, e.pid);
 	else
 		warn(scene, "nothing listens in this network namespace: nothing to guard yet");
@@ -184,7 +186,7 @@ static int read_mtu(const char *ifname)
 	return err;
 }
 
-#define MTU_MIN_V4 576	/* the kernel refuses hand-overs with an MSS under 536 */
+#define MTU_MIN_V4 576  /* the kernel refuses hand-overs with an MSS under 536 */
 #define MTU_MIN_V6 1280 /* RFC 8200 5 */
 
 static int check_mtu(const struct check_scene *scene, struct why *why)
@@ -209,10 +211,11 @@ static int check_foreign(const struct check_scene *scene, struct why *why)
 
 	if (err || !xdp.foreign_id)
 		return err;
-	return why_is(why, -EBUSY,
-		      "XDP program '%s' (id %u) is on the interface and shares with nobody; ip link "
-		      "set %s xdp off, or load it with xdp-loader",
-		      xdp.foreign_name, xdp.foreign_id, scene->guard->ifname);
+	return why_is(
+		why, -EBUSY,
+		"XDP program '%s' (id %u) is on the interface and shares with nobody; ip link "
+		"set %s xdp off, or load it with xdp-loader",
+		xdp.foreign_name, xdp.foreign_id, scene->guard->ifname);
 }
 
 /* Generic mode is right where native would hold replies back, but it costs. */
@@ -226,17 +229,19 @@ static int check_mode(const struct check_scene *scene, struct why *why)
 	if (netdev_peer(scene->guard->ifindex, &peer))
 		return 0;
 	if (peer == NETDEV_PEER_NO_XDP)
-		warn(scene, "veth whose peer has no XDP program: native XDP would hold replies back, "
-			    "generic is taken, which costs about twice as much; an XDP program on the "
-			    "peer that passes all makes it native");
+		warn(scene,
+		     "veth whose peer has no XDP program: native XDP would hold replies back, "
+		     "generic is taken, which costs about twice as much; an XDP program on the "
+		     "peer that passes all makes it native");
 	else if (peer == NETDEV_PEER_UNSEEN)
 		warn(scene, "veth whose peer is in a namespace that cannot be seen: generic XDP is "
 			    "taken unless told otherwise (--xdp native, if it has an XDP program)");
 	else if (!xdp_look(scene->guard, &xdp, &ignored) && xdp.ours_count &&
 		 xdp.mode == SW_XDP_GENERIC)
-		warn(scene, "guarded in generic mode, which costs about twice as much as native; "
-			    "'synward detach %s', then 'synward attach %s --xdp native' tells whether "
-			    "the driver can",
+		warn(scene,
+		     "guarded in generic mode, which costs about twice as much as native; "
+		     "'synward detach %s', then 'synward attach %s --xdp native' tells whether "
+		     "the driver can",
 		     ifname, ifname);
 	return 0;
 }

@@ -173,16 +173,17 @@ static int status_one(struct key_args *a, const struct handle *h, struct why *wh
 	if (err)
 		return why_is(why, err, "cannot read the keys: %s", strerror(-err));
 	obj = json_object_new_object();
-	source = h->info.path == SW_PATH_COMPAT	       ? "kernel"
+	source = h->info.path == SW_PATH_COMPAT   ? "kernel"
 		 : state.source == SW_KEYS_SHARED ? "shared"
-						       : "random";
+						  : "random";
 	put_text(obj, "interface", h->guard->ifname);
 	put_text(obj, "source", source);
 	put_number(obj, "epoch", state.epoch);
 	put_number(obj, "age_s", state.age_s);
 	put_number(obj, "next_s", state.due_s);
-	json_object_object_add(obj, "clock_off_s", json_object_new_double((long long)(state.clock_off_s * 1000) /
-						      1000.0));
+	json_object_object_add(
+		obj, "clock_off_s",
+		json_object_new_double((long long)(state.clock_off_s * 1000) / 1000.0));
 	json_object_object_add(obj, "clock_synchronised",
 			       json_object_new_boolean(keys_clock_synchronised()));
 	json_object_object_add(obj, "cookies_ahead", json_object_new_uint64(cookies_ahead));
@@ -192,8 +193,8 @@ static int status_one(struct key_args *a, const struct handle *h, struct why *wh
 	json_object_array_add(a->list, obj);
 	if (a->cli->json)
 		return 0;
-	printf("%s\n  source       %s\n  epoch        %u\n  key age, s   %llu\n",
-	       h->guard->ifname, source, state.epoch, state.age_s);
+	printf("%s\n  source       %s\n  epoch        %u\n  key age, s   %llu\n", h->guard->ifname,
+	       source, state.epoch, state.age_s);
 	if (state.due_s)
 		printf("  next in, s   %llu\n", state.due_s);
 	if (what)
@@ -360,8 +361,8 @@ int cmd_key(int argc, char **argv, struct cli *cli)
 		       "rotate: a new key with the next epoch, at most 36 s from now; cookies that "
 		       "are out stay good. Of shared keys: brings the next period's in, to be done "
 		       "hourly where 'synward run' does not see to it.\n"
-		       "generate: a secret for a group of machines, into FILE (by default "
-		       KEYFILE_DEFAULT_PATH ").",
+		       "generate: a secret for a group of machines, into FILE (by "
+		       "default " KEYFILE_DEFAULT_PATH ").",
 		.children = children,
 	};
 	struct key_args a = {.cli = cli, .list = json_object_new_array()};

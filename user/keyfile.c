@@ -115,10 +115,13 @@ int keyfile_parse(const char *text, size_t length, struct keyfile_secret *ret, s
 	if (made < 0)
 		err = why_is(why, -EINVAL, "not one line of hex or base64");
 	else if (made < KEYFILE_SECRET_MIN)
-		err = why_is(why, -EINVAL, "%zd bytes, and %d are the least; 'synward key generate "
-			     "FILE' makes a good one", made, KEYFILE_SECRET_MIN);
+		err = why_is(why, -EINVAL,
+			     "%zd bytes, and %d are the least; 'synward key generate "
+			     "FILE' makes a good one",
+			     made, KEYFILE_SECRET_MIN);
 	else if (!looks_random(bytes, made))
-		err = why_is(why, -EINVAL, "a pattern, not a secret; 'synward key generate FILE' "
+		err = why_is(why, -EINVAL,
+			     "a pattern, not a secret; 'synward key generate FILE' "
 			     "makes a good one");
 	else
 		extract(bytes, made, ret);
@@ -136,11 +139,15 @@ static int check_owner(int fd, struct why *why)
 	if (!S_ISREG(st.st_mode))
 		return why_is(why, -EINVAL, "no regular file");
 	if (st.st_uid)
-		return why_is(why, -EPERM, "belongs to user %u, and whoever owns it could replace "
-			      "it; chown root", st.st_uid);
+		return why_is(why, -EPERM,
+			      "belongs to user %u, and whoever owns it could replace "
+			      "it; chown root",
+			      st.st_uid);
 	if (st.st_mode & 077)
-		return why_is(why, -EPERM, "others than its owner have access (mode %04o); "
-			      "chmod 0600", st.st_mode & 07777);
+		return why_is(why, -EPERM,
+			      "others than its owner have access (mode %04o); "
+			      "chmod 0600",
+			      st.st_mode & 07777);
 	if (st.st_size > KEYFILE_BYTES_MAX)
 		return why_is(why, -EFBIG, "larger than %d bytes", KEYFILE_BYTES_MAX);
 	return 0;

@@ -184,8 +184,8 @@ int keys_look(int secrets_fd, __u64 epoch_offset_ns, struct keys_state *ret)
 			.due_s = keyring_due_s(&secrets.cookie, now_ns),
 			.stale = secrets.cookie.source == SW_KEYS_SHARED &&
 				 !keyring_is_current(&secrets.cookie, now_ns),
-			.clock_off_s = (double)(__s64)(epoch_offset_ns - keys_epoch_offset_ns()) /
-				       1e9,
+			.clock_off_s =
+				(double)(__s64)(epoch_offset_ns - keys_epoch_offset_ns()) / 1e9,
 		};
 	explicit_bzero(&secrets, sizeof(secrets));
 	return err;

@@ -26,7 +26,8 @@ int keys_rotate(int secrets_fd, __u64 epoch_offset_ns, __u32 *ret_wait_s);
 
 struct keys_news {
 	enum keyring_change change;
-	double stepped_s; /* the clock of day was set by so much since the last look; 0: it was not */
+	double stepped_s; /* the clock of day was set by so much since the last look; 0: it was not
+			   */
 };
 
 /*
@@ -42,7 +43,7 @@ struct keys_state {
 	enum sw_key_source source;
 	__u32 epoch;
 	__u64 age_s, due_s; /* keyring_age_s(), keyring_due_s() */
-	bool stale;	    /* shared, and nobody brought the next period's key in */
+	bool stale;         /* shared, and nobody brought the next period's key in */
 	double clock_off_s; /* the clock of epochs less the clock of day */
 };
 

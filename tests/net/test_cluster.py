@@ -70,8 +70,12 @@ class Box:
 
     def cli(self, *arguments, check=True):
         """The command, on this box's clock of day."""
-        faked = ["env", f"LD_PRELOAD={FAKETIME}", f"FAKETIME={self.clock_s:+.3f}s", "DONT_FAKE_MONOTONIC=1"]
-        return self.ns.run(*(faked if self.clock_s else []), SYNWARD, *arguments, check=check)
+        return self.ns.run(*self.faked(), SYNWARD, *arguments, check=check)
+
+    def faked(self):
+        if not self.clock_s:
+            return ()
+        return "env", f"LD_PRELOAD={FAKETIME}", f"FAKETIME={self.clock_s:+.3f}s", "DONT_FAKE_MONOTONIC=1"
 
     def keys(self):
         return json.loads(self.cli("key", "status", self.inner, "-j").stdout)[0]
@@ -232,6 +236,28 @@ def test_a_clock_that_is_wrong_is_said(cluster):
     assert cluster.connect(7001) is None
     assert b.guard.totals()["cookie_ahead"] > before
     assert "cookies of a machine whose clock is ahead" in b.cli("key", "status", b.inner).stdout
+
+
+def test_the_daemon_brings_the_next_key_in(cluster, tmp_path):
+    """Its clock of day is some seconds before the keys move on; it looks every five."""
+    generate(cluster)
+    box = cluster.boxes[0]
+    box.clock_s = until_border() + 2 * EPOCH - 12
+    conf, log = tmp_path / "synward.conf", open(tmp_path / "log", "w+")
+    conf.write_text(f"[synward]\nkey-file = {cluster.key_file}\n[interface {box.inner}]\nxdp = native\n")
+    box.ns.spawn(*box.faked(), SYNWARD, "run", "-c", str(conf), stdout=log, stderr=log)
+
+    def said(text):
+        log.seek(0)
+        return text in log.read()
+
+    assert wait_until(lambda: said("ready"), 30), said("")
+    assert box.keys()["source"] == "shared"
+    due_s = box.keys()["next_s"]
+    assert wait_until(lambda: said("next period's shared cookie key is in its place"), 40, 0.2)
+    assert box.keys()["next_s"] > due_s
+    os.chmod(cluster.key_file, 0o644)
+    assert wait_until(lambda: said("chmod 0600; the keys stay as they are"), 15, 0.2)
 
 
 @pytest.mark.parametrize("content,mode,said", [
