@@ -34,6 +34,7 @@ int cmd_status(int argc, char **argv, struct cli *cli);
 int cmd_flows(int argc, char **argv, struct cli *cli);
 int cmd_stats(int argc, char **argv, struct cli *cli);
 int cmd_trace(int argc, char **argv, struct cli *cli);
+int cmd_top(int argc, char **argv, struct cli *cli);
 int cmd_metrics(int argc, char **argv, struct cli *cli);
 
 #endif

@@ -17,6 +17,7 @@ static const struct command commands[] = {
 	{"flows", cmd_flows, "[IFACE]", "connections the proxy path translates"},
 	{"stats", cmd_stats, "IFACE", "rates per second"},
 	{"metrics", cmd_metrics, "", "what Prometheus reads, by HTTP or once"},
+	{"top", cmd_top, "[IFACE]", "a live screen"},
 	{"trace", cmd_trace, "IFACE", "handshakes, segment by segment, and why"},
 	{}};
 
