@@ -269,3 +269,23 @@ def test_a_flood_never_reaches_the_server_and_clients_do(bed, family, seconds=3)
         assert made == tried > 0
         assert answered > 1000, flood.stderr.read()
         assert seen == "0" and most <= 1
+
+
+# Path MTU -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mode", [None, "native"], ids=["plain", "proxy"])
+def test_path_mtu_is_discovered_through_the_box(family, mode):
+    """The way on is narrower than either end knows: the box's ICMP quotes a segment in the server's numbers."""
+    bed = ProxyBed("routed", mode)
+    try:
+        bed.box.ip("link", "set", "bs0", "mtu", "1300")
+        with Listener(bed.server, family) as listener:
+            for _ in range(2):
+                with reach(bed, family, listener.port) as sock:
+                    conn = listener.accept()
+                    threading.Thread(target=sock.sendall, args=(bytes(500_000),), daemon=True).start()
+                    conn.settimeout(10)
+                    assert len(read_exactly(conn, 500_000)) == 500_000
+                    assert tcp_info(sock).pmtu == 1300
+    finally:
+        bed.remove()

@@ -100,3 +100,18 @@ def test_a_million_flows_are_listed_in_seconds(bed):
     print(f"{count} flows counted in {counted:.2f} s, listed in {time.monotonic() - began:.2f} s")
     assert count == listed == MANY
     assert counted < 10
+
+
+def test_a_full_table_forgets_the_longest_silent_and_takes_new_ones():
+    bed = ProxyBed("local", "native", "--flows", "1k")
+    try:
+        with bed.listen("ipv4", backlog=4096) as listener:
+            socks = [connect(bed.client, "ipv4", bed.guarded.server_addr["ipv4"], listener.port) for _ in range(1500)]
+            assert 900 <= int(bed.guard.cli("flows", "--count").stdout) <= 1024
+            assert sum(listener.accept() is not None for _ in socks) == 1500
+            socks[-1].sendall(b"the newest works")
+            assert read_exactly(listener.accepted[-1], 16) == b"the newest works"
+            for sock in socks:
+                sock.close()
+    finally:
+        bed.remove()
