@@ -90,17 +90,22 @@ __noinline int sw_kernel_check(const struct sw_tuple *t, __u32 seq, __u32 ack)
  */
 static __always_inline void sw_kernel_stamp(struct bpf_sock *sk, const struct sw_tuple *t)
 {
-	struct sw_kernel_segment seg;
-	struct ipv6hdr ip6;
-	struct iphdr ip;
+	struct sw_local *mine = SW_THE(local);
+	struct sw_kernel_segment *seg;
+	void *ip;
 
-	sw_kernel_syn(&seg, t, 0, SW_MSS_DEFAULT_V4);
+	if (!mine)
+		return;
+	/* Not on the stack: it is full here. */
+	seg = (void *)mine->chunk;
+	ip = mine->chunk + sizeof(*seg);
+	sw_kernel_syn(seg, t, 0, SW_MSS_DEFAULT_V4);
 	if (t->family_v6) {
-		sw_kernel_v6(&ip6, t);
-		bpf_tcp_gen_syncookie(sk, &ip6, sizeof(ip6), &seg.tcp, sizeof(seg));
+		sw_kernel_v6(ip, t);
+		bpf_tcp_gen_syncookie(sk, ip, sizeof(struct ipv6hdr), &seg->tcp, sizeof(*seg));
 	} else {
-		sw_kernel_v4(&ip, t);
-		bpf_tcp_gen_syncookie(sk, &ip, sizeof(ip), &seg.tcp, sizeof(seg));
+		sw_kernel_v4(ip, t);
+		bpf_tcp_gen_syncookie(sk, ip, sizeof(struct iphdr), &seg->tcp, sizeof(*seg));
 	}
 }
 

@@ -33,7 +33,7 @@ static __always_inline bool may_be_ahead(const struct sw_scene *scene)
 	struct sw_local *mine = SW_THE(local);
 
 	return scene->secret->cookie.source == SW_KEYS_SHARED && mine &&
-	       spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns);
+	       sw_budget_spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns);
 }
 
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,

@@ -69,7 +69,7 @@ static __always_inline enum sw_reason judge_direct(const struct sw_packet *pkt,
 	if (sw_direct_known(pkt->hash))
 		return SW_DIRECT_SEGMENT;
 	/* If the server has the connection, what it answers proves it. */
-	return mine && spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns) ? SW_ACK_UNPROVEN
+	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns) ? SW_ACK_UNPROVEN
 										: SW_ACK_INVALID;
 }
 
@@ -174,7 +174,7 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	}
 }
 
-static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
+static __always_inline int sw_proxy(struct xdp_md *ctx)
 {
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
@@ -209,10 +209,11 @@ static __always_inline enum sw_reason sw_proxy(struct xdp_md *ctx)
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 	f = flow_of(pkt, &scene);
 	if (f && !begins_anew(ctx, pkt, &scene, f))
-		return sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
+		return SW_VERDICT(sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms),
+				  SW_COUNTERS_SERVICE + (scene.listener->service & SW_LS_SLOT));
 	if (scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
-	return judge_flowless(ctx, pkt, &scene);
+	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
 }
 
 SEC("xdp.frags")

@@ -120,7 +120,8 @@ struct sw_service_state {
 	__u64 since_ns; /* CLOCK_MONOTONIC: armed or disarmed since; 0: never was armed */
 	__u64 arms;	/* times armed */
 	__u64 calm_since_ns; /* timer: below all ends since then; 0: is not */
-	__u64 pad[4];
+	__u64 slow_now, slow_before; /* timer: of a window of a second: SYNs of all CPUs */
+	__u64 pad[2];
 	/* A cache line of its own: each SYN of a flood may write here. */
 	__u64 syns_now, syns_before; /* of a window: SYNs of all CPUs */
 	__u64 half_open_now, half_open_before; /* of a window: most SYN_RECV sockets of a listener */
@@ -171,7 +172,6 @@ struct sw_rtt {
 /* ring buffer `events`: struct sw_notice, written by XDP, tc and the timer; one reader at a time. */
 #define SW_NOTICE_BYTES	  (1U << 16)
 #define SW_NOTICE_VERSION 1
-#define SW_NOTICES_A_S	  10 /* of each kind; what is more is only counted */
 
 enum sw_notice_kind {
 #define SW_NOTICE(name, origin, text, first, second, third) SW_NOTICE_##name,
@@ -184,7 +184,7 @@ struct sw_notice {
 	__u16 size;   /* bytes, of all: a newer writer's may be longer */
 	__u8 version; /* SW_NOTICE_VERSION */
 	__u8 kind;    /* enum sw_notice_kind */
-	__u32 unsent; /* of this kind, left out since the last one: over SW_NOTICES_A_S, or the ring was full */
+	__u32 unsent; /* of this kind, left out since the last one: too many, or the ring was full */
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	__u32 detail;  /* ARMED: enum sw_armed_by */
 	__u32 pad;
@@ -192,10 +192,10 @@ struct sw_notice {
 	char service[32]; /* its name; "": none */
 };
 
-/* map `notice_gates`, by kind: | 63 second 32 | 31 notices of that second 0 |, and those left out. */
+/* map `notice_gates`, by kind: so that no flood floods the log (bpf/lib/notice.h). */
 struct sw_notice_gate {
-	__u64 window;
-	__u64 unsent;
+	__u64 until_ns; /* CLOCK_MONOTONIC: none before then */
+	__u64 unsent;	/* left out since the last one */
 };
 
 /* map `secrets`, one entry, never pinned. Written by the loader, read by XDP. */

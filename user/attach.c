@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "policy.h"
+#include "config_value.h"
 #include "path.h"
 #include "setup.h"
 #include "tc.h"
@@ -14,11 +14,20 @@ struct attach {
 	const char *ifname;
 	const char *file; /* a configuration; NULL: options say it all */
 	bool options;     /* some were given */
+	struct config *services; /* one service, "all", as the options have it */
 	struct setup setup;
 };
 
 /* Without a letter. */
-enum { OPT_PATH = 256, OPT_SYNCOOKIES, OPT_TO, OPT_FLOWS, OPT_KEY_FILE, OPT_END };
+enum {
+	OPT_PATH = 256,
+	OPT_SYNCOOKIES,
+	OPT_TO,
+	OPT_FLOWS,
+	OPT_KEY_FILE,
+	OPT_SERVICE, /* and those behind it: keys of a service, by the same name */
+	OPT_END = OPT_SERVICE + 64
+};
 
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0, "As this configuration has it in [interface IFACE]", 0},
@@ -44,6 +53,23 @@ static const struct argp_option options[] = {
 	 "On the compat path: set net.ipv4.tcp_syncookies to 2 and put it back on detach, or "
 	 "refuse to attach where it is not 2 (default: set)",
 	 0},
+	{"mode", OPT_SERVICE, "MODE", 0,
+	 "off, monitor (count only), always, or auto: cookies while under attack (default: always)",
+	 0},
+	{"syn-start", OPT_SERVICE + 1, "N", 0, "auto: arms at N SYNs a second (default: 2000; 0: never)", 0},
+	{"syn-end", OPT_SERVICE + 2, "N", 0, "auto: may disarm below N SYNs a second (default: 1000)", 0},
+	{"half-open-start", OPT_SERVICE + 3, "N", 0,
+	 "auto: arms at N half-open sockets of a listener (default: 256; 0: never)", 0},
+	{"half-open-end", OPT_SERVICE + 4, "N", 0,
+	 "auto: may disarm below N half-open sockets (default: 64)", 0},
+	{"hold", OPT_SERVICE + 5, "TIME", 0, "auto: disarms after such a time below both (default: 10s)",
+	 0},
+	{"synack-limit", OPT_SERVICE + 6, "N", 0,
+	 "N SYN-ACKs a second at most to one source prefix, /24 or /64 (default: 0, no limit)", 0},
+	{"handshake-limit", OPT_SERVICE + 7, "N", 0,
+	 "N handshakes a second at most from one address (default: 0, no limit)", 0},
+	{"allow", OPT_SERVICE + 8, "FILE", 0, "SYNs from the prefixes in FILE go to the kernel", 0},
+	{"deny", OPT_SERVICE + 9, "FILE", 0, "SYNs from the prefixes in FILE are dropped", 0},
 	{"key-file", OPT_KEY_FILE, "FILE", 0,
 	 "Cookie keys from the secret in FILE, which a group of machines shares; "
 	 "see 'synward key --help'",
@@ -79,11 +105,29 @@ static int find_word(struct argp_state *state, const struct word *words, const c
 	return 0;
 }
 
+/* The option's name is the key's of the configuration, and so are its values. */
+static void parse_service(struct attach *a, int opt, const char *arg, struct argp_state *state)
+{
+	const struct argp_option *option = options;
+	const struct config_key *key = config_keys_service;
+
+	while (option->key != opt)
+		option++;
+	while (strcmp(key->name, option->name))
+		key++;
+	if (config_value(key, arg, &a->services->service[0]))
+		argp_error(state, "--%s takes %s: '%s'", key->name, key->allowed, arg);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct attach *a = state->input;
 
 	a->options |= key == 'p' || key == 'x' || key == 'a' || (key >= OPT_PATH && key < OPT_END);
+	if (key >= OPT_SERVICE && key < OPT_END) {
+		parse_service(a, key, arg, state);
+		return 0;
+	}
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = a->cli;
@@ -188,12 +232,13 @@ static int read_config(struct attach *a, struct why *why)
 	err = config_load(a->file, &config, &fault);
 	if (err)
 		return config_fault_say(a->file, &fault, err, why);
-	err = policy_load(a->file, config, why);
 	interface = config_interface(config, a->ifname);
-	if (!err && interface)
-		setup_from(&a->setup, config, interface);
-	else if (!err)
+	if (!interface)
 		err = why_is(why, -ENOENT, "%s has no [interface %s]", a->file, a->ifname);
+	if (!err)
+		err = services_from_config(config, interface, &a->setup.services, why);
+	if (!err)
+		setup_from(&a->setup, config, interface);
 	config_free(config);
 	return err;
 }
@@ -204,16 +249,34 @@ static int attach(struct attach *a, struct why *why)
 	struct guard g;
 	int err;
 
-	err = a->file ? read_config(a, why) : 0;
+	if (a->file)
+		err = read_config(a, why);
+	else
+		err = services_from_config(a->services, &a->services->interface[0], &a->setup.services,
+					   why);
 	if (!err)
 		err = guard_by_name(a->ifname, &g, why);
 	if (!err)
 		err = setup_check_machine(&a->setup, why);
 	if (!err)
 		err = setup_guard(&a->setup, &g, &result, NULL, why);
+	services_close_lists(&a->setup.services);
 	if (!err)
 		report(a, &g, &result.info, result.renewed ? "reloaded" : "attached");
 	return err;
+}
+
+static struct config *make_services(void)
+{
+	struct config *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return NULL;
+	config_defaults(config_keys_service, &config->service[0]);
+	strcpy(config->service[0].name, "all");
+	config->services = 1;
+	config->interface[0].service_mask = 1;
+	return config;
 }
 
 int cmd_attach(int argc, char **argv, struct cli *cli)
@@ -231,10 +294,16 @@ int cmd_attach(int argc, char **argv, struct cli *cli)
 	struct why why = {};
 	int err;
 
+	a.services = make_services();
+	if (!a.services) {
+		say_error(cli, NULL, "%s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
 	ports_all(&a.setup.ports);
 	cli_parse(&argp, argc, argv, &a);
 	say_capture_libraries(cli);
 	err = attach(&a, &why);
+	config_free(a.services);
 	if (err)
 		say_error(cli, a.ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	return err;

@@ -32,6 +32,7 @@ int cmd_doctor(int argc, char **argv, struct cli *cli);
 int cmd_key(int argc, char **argv, struct cli *cli);
 int cmd_status(int argc, char **argv, struct cli *cli);
 int cmd_flows(int argc, char **argv, struct cli *cli);
+int cmd_events(int argc, char **argv, struct cli *cli);
 int cmd_stats(int argc, char **argv, struct cli *cli);
 int cmd_trace(int argc, char **argv, struct cli *cli);
 int cmd_top(int argc, char **argv, struct cli *cli);

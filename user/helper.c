@@ -68,6 +68,8 @@ static void serve(const struct log *log, const struct request *request, struct a
 		answer->err = setup_check_machine(&setup, &answer->why);
 		break;
 	case GUARD:
+		/* Lists and who runs already: the daemon sees to them with the maps it gets. */
+		setup.services_stay = true;
 		answer->err = setup_guard(&setup, &request->guard, &answer->result, &answer->maps,
 					  &answer->why);
 		break;

@@ -17,7 +17,7 @@ struct host {
 };
 
 /* Descriptors of the maps a running guard uses, by name, to be taken over. */
-#define HOST_MAPS_MAX 32
+#define HOST_MAPS_MAX 48
 
 struct host_maps {
 	struct {

@@ -22,10 +22,11 @@ static const struct {
 	mode_t mode;
 } pinned[] = {
 	{"walk", 0600}, /* the timer lives as long as this pin */
-	{"config", 0600}, {"listeners", 0600}, {"closed", 0600},     {"known", 0600},
+	{"config", 0644}, {"listeners", 0600}, {"closed", 0600},     {"known", 0600},
 	{"handed", 0600}, {"routes", 0600},    {"counters", 0644},   {"info", 0644},
 	{"flows", 0600},  {"direct", 0600},    {"servers", 0600},    {"targets", 0600},
 	{"proxy", 0600},  {"trace", 0600},     {"trace_ring", 0600}, {"trace_cpu", 0600},
+	{"services", 0644}, {"service_state", 0644}, {"rtt", 0644}, {"events", 0600},
 };
 
 /* Maps of a path alone are passed over on the others. */
@@ -98,6 +99,21 @@ static struct sw_info describe(const struct guard *g, const struct plan *plan, e
 	};
 }
 
+static int apply_services(const struct host *host, const struct services *s, struct why *why)
+{
+	struct host_maps maps = {};
+	struct services usual;
+	int err;
+
+	services_default(&usual, SW_MODE_ALWAYS);
+	err = host_maps_keep(host, &maps);
+	if (err)
+		return why_is(why, err, "cannot open the maps: %s", strerror(-err));
+	err = services_apply(&maps, s && s->count ? s : &usual, why);
+	host_maps_close(&maps);
+	return err;
+}
+
 static int fill_maps(const struct host *host, const struct plan *plan, struct why *why)
 {
 	__u64 offset_ns = keys_epoch_offset_ns();
@@ -107,8 +123,8 @@ static int fill_maps(const struct host *host, const struct plan *plan, struct wh
 	if (!err)
 		err = write_settings(host, plan, offset_ns);
 	if (err)
-		why_is(why, err, "cannot fill the maps: %s", strerror(-err));
-	return err;
+		return why_is(why, err, "cannot fill the maps: %s", strerror(-err));
+	return apply_services(host, plan->services, why);
 }
 
 static int keep_maps(const struct host *host, const struct plan *plan, struct why *why)
@@ -343,6 +359,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	info = describe(g, plan, tc);
 	if (host.reused)
 		err = renew_maps(&host, plan, &info);
+	if (!err && host.reused && plan->services)
+		err = apply_services(&host, plan->services, why);
 	if (!err)
 		err = prepare_kernel(g, &host, &info, why);
 	/* Another version's maps have changed; a lost pin comes back. */

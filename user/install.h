@@ -6,11 +6,13 @@
 #include "guard.h"
 #include "keyfile.h"
 #include "ports.h"
+#include "services.h"
 #include "targets.h"
 #include "xdp.h"
 
 struct plan {
 	struct ports ports;
+	const struct services *services; /* none in it: the default; NULL: a guard that runs keeps its own */
 	bool ports_auto;
 	enum sw_xdp_mode mode;
 	enum sw_attach_kind kind;

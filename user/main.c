@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{"metrics", cmd_metrics, "", "what Prometheus reads, by HTTP or once"},
 	{"top", cmd_top, "[IFACE]", "a live screen"},
 	{"trace", cmd_trace, "IFACE", "handshakes, segment by segment, and why"},
+	{"events", cmd_events, "IFACE", "attacks that begin and end, as they do"},
 	{}};
 
 const char *argp_program_version = "synward " SW_VERSION;

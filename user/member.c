@@ -108,10 +108,27 @@ int member_update_settings(struct members *m, struct member *member,
 	return 0;
 }
 
+static int update_services(struct member *member, const struct config *config,
+			   const struct config_interface *interface, struct why *why)
+{
+	struct services services;
+	struct why text = {};
+	int err;
+
+	err = services_from_config(config, interface, &services, &text);
+	if (!err) {
+		err = services_apply(&member->maps, &services, &text);
+		services_close_lists(&services);
+	}
+	return err ? why_is(why, err, "%s: %s", member->name, text.text) : 0;
+}
+
 int member_update(struct members *m, struct member *member, const struct config *config,
 		  const struct config_interface *interface, struct why *why)
 {
-	return member_update_settings(m, member, interface, why);
+	int err = member_update_settings(m, member, interface, why);
+
+	return err ?: update_services(member, config, interface, why);
 }
 
 static void say_guarded(struct members *m, const struct member *member, bool renewed)
@@ -144,7 +161,7 @@ int member_put_on(struct members *m, struct member *member, const struct config 
 	member->wait_ms = 0;
 	member->trouble[0] = '\0';
 	say_guarded(m, member, result.renewed);
-	return 0;
+	return update_services(member, config, interface, why);
 }
 
 void member_take_off(struct members *m, struct member *member)

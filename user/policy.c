@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-#include <errno.h>
-
 #include "policy.h"
+#include "services.h"
 
-/* To guard on other terms than the file's would be worse than not to. */
+/* As if they were to be applied, lists and all. */
 int policy_load(const char *path, const struct config *config, struct why *why)
 {
-	if (!config->services)
-		return 0;
-	return why_is(why, -EOPNOTSUPP, "%s:%d: [service %s]: this version has no services yet",
-		      path, config->service[0].line, config->service[0].name);
+	struct services services;
+	struct why text = {};
+	int i, err = 0;
+
+	for (i = 0; !err && i < config->interfaces; i++) {
+		err = services_from_config(config, &config->interface[i], &services, &text);
+		if (!err)
+			services_close_lists(&services);
+	}
+	return err ? why_is(why, err, "%s: %s", path, text.text) : 0;
 }

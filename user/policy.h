@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The services of a configuration, put in force. */
+/* Whether the services of a configuration can be put in force. */
 #ifndef SYNWARD_POLICY_H
 #define SYNWARD_POLICY_H
 

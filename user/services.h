@@ -3,6 +3,7 @@
 #ifndef SYNWARD_SERVICES_H
 #define SYNWARD_SERVICES_H
 
+#include "config.h"
 #include "guard.h"
 #include "host.h"
 #include "lists.h"
@@ -15,6 +16,11 @@ struct services {
 
 /* One service, "all": guards whatever listens, with the thresholds of docs/modes.md. */
 void services_default(struct services *ret, enum sw_mode mode);
+
+/* Those of an interface, with their lists loaded: services_close_lists() when they are applied. */
+int services_from_config(const struct config *config, const struct config_interface *interface,
+			 struct services *ret, struct why *why);
+void services_close_lists(struct services *s);
 
 /* -EINVAL and why if a service makes no sense: thresholds the wrong way round, a name twice ... */
 int services_check(const struct services *s, struct why *why);

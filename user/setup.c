@@ -145,6 +145,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 	if (err)
 		return err;
 	ret->renewed = running.ours_count;
+	plan.services = ret->renewed && s->services_stay ? NULL : &s->services;
 	if (ret->renewed) {
 		err = keep_running(s, g, &running, &plan, why);
 	} else {

@@ -14,6 +14,8 @@ enum { SETUP_KIND_RUNNING = 0 }; /* beside enum sw_attach_kind: what runs, libxd
 
 struct setup {
 	struct ports ports;
+	struct services services; /* none: whatever listens, always */
+	bool services_stay;	  /* of a guard that runs: whoever gets its maps applies them */
 	bool ports_auto;
 	int mode;
 	int kind;

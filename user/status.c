@@ -14,6 +14,7 @@
 #include "path.h"
 #include "pins.h"
 #include "ports.h"
+#include "services.h"
 #include "syncookies.h"
 #include "tc.h"
 #include "xdp.h"
@@ -143,6 +144,59 @@ static void put_key_age(struct json_object *obj, const struct xdp_state *xdp)
 		json_object_object_add(obj, "key_age_s", json_object_new_uint64(state.age_s));
 }
 
+/* Since when, as the time of day, from a time of CLOCK_MONOTONIC. */
+static void put_time(struct json_object *obj, const char *key, __u64 monotonic_ns)
+{
+	struct timespec day, monotonic;
+	char text[64];
+	struct tm tm;
+	time_t at;
+
+	clock_gettime(CLOCK_REALTIME, &day);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	at = day.tv_sec - monotonic.tv_sec + monotonic_ns / 1000000000ULL;
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", localtime_r(&at, &tm));
+	put(obj, key, text);
+}
+
+static struct json_object *describe_service(const struct service_view *view)
+{
+	struct json_object *obj = json_object_new_object();
+	const struct sw_service_state *state = &view->state;
+
+	put(obj, "name", view->service.name);
+	put(obj, "mode", services_mode_name(view->service.mode));
+	if (view->service.mode == SW_MODE_AUTO) {
+		json_object_object_add(obj, "armed", json_object_new_boolean(state->armed));
+		json_object_object_add(obj, "times_armed", json_object_new_uint64(state->arms));
+		if (state->since_ns) {
+			put(obj, "armed_by", services_armed_by_name(state->armed_by));
+			put_time(obj, "since", state->since_ns);
+		}
+	}
+	json_object_object_add(obj, "listed", json_object_new_boolean(view->listed));
+	json_object_object_add(obj, "slot", json_object_new_int(view->slot));
+	return obj;
+}
+
+static void put_services(struct json_object *obj, const struct guard *g)
+{
+	struct service_view view[SW_SERVICES];
+	struct json_object *services;
+	struct host_maps maps;
+	struct why ignored;
+	int count, i;
+
+	if (services_open(g, &maps, &ignored))
+		return;
+	count = services_read(&maps, view);
+	services = json_object_new_array();
+	for (i = 0; i < count; i++)
+		json_object_array_add(services, describe_service(&view[i]));
+	host_maps_close(&maps);
+	json_object_object_add(obj, "services", services);
+}
+
 static void put_since(struct json_object *obj, const struct sw_info *info)
 {
 	time_t since = info->attached_at_ns / 1000000000ULL;
@@ -172,6 +226,7 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */
 			put_key_age(obj, &xdp);
 	}
+	put_services(obj, g);
 	put_since(obj, info);
 	put(obj, "version", info->version);
 	return obj;
@@ -223,6 +278,34 @@ static int add(const struct guard *g, void *arg)
 	return 0;
 }
 
+static const char *text_of(struct json_object *obj, const char *key)
+{
+	return json_object_get_string(json_object_object_get(obj, key));
+}
+
+static void print_service(struct json_object *s)
+{
+	bool armed = json_object_get_boolean(json_object_object_get(s, "armed"));
+	const char *since = text_of(s, "since");
+
+	printf("  %-13s%s: %s", "service", text_of(s, "name"), text_of(s, "mode"));
+	if (json_object_object_get(s, "armed"))
+		printf(", %s", armed ? "under attack" : "idle");
+	if (since)
+		printf(" since %s (%s, armed %s times)", since, text_of(s, "armed_by"),
+		       text_of(s, "times_armed"));
+	puts(json_object_get_boolean(json_object_object_get(s, "listed")) ? ", with lists" : "");
+}
+
+static void print_services(struct json_object *guard)
+{
+	struct json_object *services = json_object_object_get(guard, "services");
+	size_t count = services ? json_object_array_length(services) : 0, i;
+
+	for (i = 0; i < count; i++)
+		print_service(json_object_array_get_idx(services, i));
+}
+
 static void print_plain(struct json_object *guard)
 {
 	struct json_object *value;
@@ -233,6 +316,7 @@ static void print_plain(struct json_object *guard)
 		if (json_object_object_get_ex(guard, f->key, &value))
 			printf("  %-13s%s\n", f->label, json_object_get_string(value));
 	}
+	print_services(guard);
 }
 
 static void print(struct status *s)

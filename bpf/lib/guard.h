@@ -15,6 +15,7 @@
 #include "socket.h"
 #include "listener.h"
 #include "reply.h"
+#include "service.h"
 #include "walk.h"
 #include "../../headers/clock.h"
 #include "../../headers/cookie.h"
@@ -47,29 +48,15 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain);
 
-#define SW_BUDGET_NS	  1000000000ULL
 #define SW_BUDGET_SYNS	  100  /* to the kernel, a second and CPU */
 #define SW_BUDGET_LOOKUPS 1000 /* for ACKs about to be refused, a second and CPU */
-
-/* One more of what may happen limit times a second on this CPU; false if it may not. */
-static __always_inline bool spend(struct sw_budget *budget, __u32 limit, __u64 now_ns)
-{
-	if (now_ns - budget->since_ns > SW_BUDGET_NS) {
-		budget->since_ns = now_ns;
-		budget->used = 0;
-	}
-	if (budget->used >= limit)
-		return false;
-	budget->used++;
-	return true;
-}
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
 __noinline int let_kernel_answer(const struct sw_walk *state, __u64 hash, __u64 now_ns)
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (!state || !mine || !spend(&mine->syns, SW_BUDGET_SYNS, now_ns))
+	if (!state || !mine || !sw_budget_spend(&mine->syns, SW_BUDGET_SYNS, now_ns))
 		return SW_SYN_OVER_BUDGET;
 	sw_known_add(state, hash);
 	return SW_SYN_TO_KERNEL;
@@ -157,7 +144,10 @@ static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const stru
 	ours.tsecr = agreed->tsval;
 	ours.tsval = tsval;
 	sa.words = sw_tcpopts_write(sa.option, &ours);
-	return sw_reply(ctx, pkt, &sa) ? SW_SYNACK_SENT : SW_NO_ROOM;
+	if (!sw_reply(ctx, pkt, &sa))
+		return SW_NO_ROOM;
+	sw_rtt_asked(pkt->hash);
+	return SW_SYNACK_SENT;
 }
 
 /* A forged source that is an address of ours, or the broadcast address of a network of ours. */
@@ -207,7 +197,13 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 	__u16 least = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
 	const struct sw_listener *l = scene->listener;
 	struct sw_tcpopts opts;
+	int asked;
 
+	if (!plain && l->service & SW_LS_ASK) {
+		asked = sw_service_syn(pkt, l->service, scene->now_ns);
+		if (asked != SW_GO_ON)
+			return asked;
+	}
 	if (sw_address_unanswerable(pkt))
 		return SW_ADDRESS_INVALID;
 	if (sw_own_maybe(scene->state, pkt->tuple.saddr_hi, pkt->tuple.saddr_lo)) {
@@ -240,6 +236,11 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 	agree(&opts, pkt, l);
 	if (opts.mss < least)
 		return leave_syn_to_kernel(pkt, scene);
+	if (!plain && l->service & SW_LS_ASK) {
+		asked = sw_service_answer(pkt, l->service, scene->now_ns);
+		if (asked != SW_GO_ON)
+			return asked;
+	}
 	return send_synack(ctx, pkt, scene, &opts);
 }
 
@@ -252,7 +253,7 @@ static __always_inline enum sw_reason refuse_ack(struct xdp_md *ctx, const struc
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (!mine || !spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns) ||
+	if (!mine || !sw_budget_spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns) ||
 	    !sw_socket_exists(ctx, &pkt->tuple))
 		return SW_ACK_INVALID;
 	sw_known_add(scene->state, pkt->hash);
@@ -272,6 +273,10 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 		return refuse_ack(ctx, pkt, scene);
 	if (reason != SW_ACK_VALID)
 		return reason;
+	if (!plain && scene->listener->service & SW_LS_ASK &&
+	    !sw_service_admit(pkt, scene->listener->service, scene->now_ns))
+		return SW_HANDSHAKE_LIMIT;
+	sw_rtt_answered(pkt->hash, scene->listener->service);
 	/* In this order: between the two, another CPU's segment would pass as established. */
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
 	sw_known_add(scene->state, pkt->hash);
@@ -310,7 +315,7 @@ static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const stru
 	bool fresh;
 
 	if (!sw_known_maybe(scene->state, pkt->hash)) {
-		if (!mine || !spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns))
+		if (!mine || !sw_budget_spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns))
 			return refused;
 	} else if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh) {
 		return SW_ACK_BEHIND_VALID;
@@ -349,15 +354,42 @@ static __always_inline enum sw_segment classify(__u8 flags)
 	}
 }
 
+static __always_inline enum sw_reason judge_segment(struct xdp_md *ctx, const struct sw_packet *pkt,
+						    const struct sw_scene *scene, const bool plain)
+{
+	switch (classify(pkt->flags)) {
+	case SW_SEG_SYN:
+		return answer_syn(ctx, pkt, scene, plain);
+	case SW_SEG_ACK:
+		return check_ack(ctx, pkt, scene, plain);
+	case SW_SEG_SYNACK:
+		return check_other(ctx, pkt, scene, SW_SYNACK_UNSOLICITED);
+	case SW_SEG_RST:
+		return check_other(ctx, pkt, scene, SW_RST_UNKNOWN);
+	default:
+		return SW_FLAGS_INVALID;
+	}
+}
+
+/* The verdict on a frame to a guarded service: its mode may have the last word. */
+static __always_inline int verdict_of(const struct sw_packet *pkt, __u32 service, __u32 reason)
+{
+	if (service & SW_LS_ASK && sw_action(reason) == XDP_DROP)
+		reason = sw_service_drop(pkt, service, reason, classify(pkt->flags) == SW_SEG_SYN);
+	return SW_VERDICT(reason, SW_COUNTERS_SERVICE + (service & SW_LS_SLOT));
+}
+
 /*
  * Everything behind the parser. Compiled three times: for plain IPv4 and IPv6, where all
  * is inline and offsets are constants, and for the rest, where what is long is called.
+ * Returns a verdict for sw_verdict().
  */
-static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_packet *pkt, const bool plain)
+static __always_inline int judge(struct xdp_md *ctx, struct sw_packet *pkt, const bool plain)
 {
 	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_listener *l;
+	enum sw_reason reason;
 
 	if (!scene.secret || !scene.cfg || !slot)
 		return SW_NOT_GUARDED;
@@ -373,21 +405,15 @@ static __always_inline enum sw_reason judge(struct xdp_md *ctx, struct sw_packet
 			       SW_NOT_GUARDED : SW_UNFAMILIAR;
 	if (l->state == SW_LISTENER_NONE || !frame_is_for_us(ctx, l))
 		return SW_NOT_GUARDED;
+	/* What asks about a segment takes the packet's address, which must stay in registers here. */
+	if (plain && l->service & SW_LS_ASK)
+		return SW_UNFAMILIAR;
 	scene.listener = l;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 
-	switch (classify(pkt->flags)) {
-	case SW_SEG_SYN:
-		return answer_syn(ctx, pkt, &scene, plain);
-	case SW_SEG_ACK:
-		return check_ack(ctx, pkt, &scene, plain);
-	case SW_SEG_SYNACK:
-		return check_other(ctx, pkt, &scene, SW_SYNACK_UNSOLICITED);
-	case SW_SEG_RST:
-		return check_other(ctx, pkt, &scene, SW_RST_UNKNOWN);
-	default:
-		return SW_FLAGS_INVALID;
-	}
+	reason = judge_segment(ctx, pkt, &scene, plain);
+	return plain ? SW_VERDICT(reason, SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT)) :
+		       verdict_of(pkt, l->service, reason);
 }
 
 /* Functions of their own, for three small stack frames instead of a large one, which is limited. */
@@ -426,6 +452,8 @@ __noinline int read_any(struct xdp_md *ctx)
 	if (!l || sw_listener_is_fresh(l, &mine->packet.tuple, cfg, now_ns))
 		return SW_PARSE_TCP;
 	sw_listener_read(ctx, &mine->packet.tuple, l, now_ns);
+	if (l->service & SW_LS_ASK)
+		sw_service_half_open(l, now_ns);
 	if (l->state == SW_LISTENER_NONE)
 		sw_closed_set(&mine->packet.tuple, cfg, secret->hash_seed[0], now_ns);
 	return SW_PARSE_TCP;
@@ -439,23 +467,23 @@ __noinline int judge_any(struct xdp_md *ctx)
 	return mine ? judge(ctx, &mine->packet, false) : SW_UNFAMILIAR;
 }
 
-static __always_inline enum sw_reason sw_guard(struct xdp_md *ctx)
+static __always_inline int sw_guard(struct xdp_md *ctx)
 {
 	struct ethhdr *eth = (void *)(long)ctx->data;
-	int reason = SW_UNFAMILIAR;
+	int verdict = SW_UNFAMILIAR;
 
 	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
 		return SW_TRUNCATED;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		reason = judge_plain_ipv4(ctx);
+		verdict = judge_plain_ipv4(ctx);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		reason = judge_plain_ipv6(ctx);
-	if (reason != SW_UNFAMILIAR)
-		return reason;
+		verdict = judge_plain_ipv6(ctx);
+	if ((verdict & SW_VERDICT_REASON) != SW_UNFAMILIAR)
+		return verdict;
 	switch (read_any(ctx)) {
 	case SW_PARSE_TCP:
-		reason = judge_any(ctx);
-		return reason == SW_UNFAMILIAR ? SW_NOT_GUARDED : reason;
+		verdict = judge_any(ctx);
+		return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? SW_NOT_GUARDED : verdict;
 	case SW_PARSE_LATER_FRAGMENT:
 		return SW_LATER_FRAGMENT;
 	case SW_PARSE_TRUNCATED:

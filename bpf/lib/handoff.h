@@ -8,6 +8,7 @@
 #define SYNWARD_BPF_HANDOFF_H
 
 #include "maps.h"
+#include "notice.h"
 #include "packet.h"
 #include "socket.h"
 #include "../../headers/checksum.h"
@@ -206,6 +207,8 @@ static __always_inline enum sw_event sw_handoff_give(struct __sk_buff *skb, stru
 	if (listener)
 		err = bpf_sk_assign_tcp_reqsk(skb, (struct sock *)listener, attrs, sizeof(*attrs));
 	bpf_sk_release(sk);
+	if (err)
+		sw_notice_send(SW_NOTICE_HANDOFF_REFUSED, SW_SERVICES, -err, 0, 0);
 	return err ? SW_EV_HANDOFF_REFUSED : SW_EV_HANDOFF_DONE;
 }
 

@@ -154,8 +154,18 @@ struct inet_sock {
 	__u8 tos;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+/* net/request_sock.h */
+struct request_sock_queue {
+	atomic_t qlen; /* SYN_RECV sockets */
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 };
 
 /* linux/tcp.h */

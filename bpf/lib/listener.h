@@ -7,6 +7,7 @@
 #define SYNWARD_BPF_LISTENER_H
 
 #include "address.h"
+#include "service.h"
 #include "socket.h"
 #include "../../headers/window.h"
 
@@ -195,21 +196,23 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 				       struct sw_listener *l, __u64 now_ns)
 {
 	struct sw_config *cfg = SW_THE(config);
+	struct sw_local *mine = SW_THE(local);
 	struct bpf_sock_tuple tuple = {};
 	struct tcp_sock *tp;
 	struct bpf_sock *sk;
 	__u32 length;
 
-	if (!cfg || !t || !l)
+	if (!cfg || !mine || !t || !l)
 		return 0;
-	*l = (struct sw_listener){
-		.addr_hi = t->daddr_hi,
-		.addr_lo = t->daddr_lo,
-		.port = t->dport,
-		.generation = cfg->generation,
-		.fresh_until_ns = now_ns + SW_LISTENER_FRESH_NS,
-	};
-	if (!(cfg->port[t->dport / 64] >> (t->dport & 63) & 1))
+	mine->half_open = 0;
+	/* Not a whole one, which would be made on the stack first. */
+	__builtin_memset(l, 0, sizeof(*l));
+	l->addr_hi = t->daddr_hi;
+	l->addr_lo = t->daddr_lo;
+	l->port = t->dport;
+	l->generation = cfg->generation;
+	l->fresh_until_ns = now_ns + SW_LISTENER_FRESH_NS;
+	if (!(cfg->port[t->dport / 64] >> (t->dport & 63) & 1) || !sw_service_match(t, l, now_ns))
 		return 0;
 
 	sw_count_event(SW_EV_LISTENER_READ);
@@ -225,6 +228,8 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 		if (tp)
 			sw_listener_fill(ctx, l, sk, tp, cfg, t);
+		if (tp)
+			mine->half_open = tp->inet_conn.icsk_accept_queue.qlen.counter;
 	}
 	bpf_sk_release(sk);
 	return 0;

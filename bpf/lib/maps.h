@@ -83,6 +83,70 @@ struct {
 	__type(value, struct sw_info);
 } info SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sw_policy);
+} services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_service_state);
+} service_state SEC(".maps");
+
+/* What an entry of `lists` looks like; the loader makes them as large as they need be. */
+struct sw_list {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	/* By size: clang leaves a type named only in here undeclared, and libbpf cannot size it. */
+	__uint(key_size, sizeof(struct sw_list_key));
+	__uint(value_size, sizeof(__u32)); /* enum sw_listed */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SW_SERVICES);
+	__type(key, __u32);
+	__array(values, struct sw_list);
+} lists SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_BUCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_SERVICES);
+	__type(key, __u32);
+	__type(value, struct sw_rtt);
+} rtt SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_ASKED_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} asked SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SW_NOTICE_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_NOTICE_KINDS);
+	__type(key, __u32);
+	__type(value, struct sw_notice_gate);
+} notice_gates SEC(".maps");
+
 enum sw_address {
 	SW_ADDRESS_FOREIGN = 0,
 	SW_ADDRESS_OWN,
@@ -116,10 +180,34 @@ struct sw_budget {
 	__u32 pad;
 };
 
+#define SW_BUDGET_NS 1000000000ULL
+
+/* One more of what may happen limit times a second on this CPU; false if it may not. */
+static __always_inline bool sw_budget_spend(struct sw_budget *budget, __u32 limit, __u64 now_ns)
+{
+	if (now_ns - budget->since_ns > SW_BUDGET_NS) {
+		budget->since_ns = now_ns;
+		budget->used = 0;
+	}
+	if (budget->used >= limit)
+		return false;
+	budget->used++;
+	return true;
+}
+
 #define SW_CHUNK 512 /* bytes, a power of two: bpf_csum_diff() takes no more on older kernels */
 
+/* SYNs of one service, of the window that runs, not added to its state yet. */
+struct sw_syns {
+	__u32 window;
+	__u32 count;
+};
+
 struct sw_local {
-	struct sw_budget syns, lookups, skews;
+	struct sw_budget syns, lookups, skews, overwritten;
+	struct sw_syns service_syns[SW_SERVICES];
+	__u32 half_open; /* SYN_RECV sockets of the listener read last */
+	__u32 pad;
 	struct sw_optread read;
 	struct sw_address_walk addresses;
 	struct sw_packet packet; /* one that is not plain */

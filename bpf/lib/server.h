@@ -95,7 +95,7 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 		.generation = cfg->generation,
 		.fresh_until_ns = now_ns + SW_LISTENER_FRESH_NS,
 	};
-	if (!(cfg->port[port / 64] >> (port & 63) & 1) ||
+	if (!(cfg->port[port / 64] >> (port & 63) & 1) || !sw_service_match(t, l, now_ns) ||
 	    !sw_target_in_scope(p, &slot->walk, l, t->family_v6))
 		return 0;
 	sw_count_event(SW_EV_LISTENER_READ);

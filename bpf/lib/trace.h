@@ -184,14 +184,14 @@ static __always_inline bool sw_trace_is_on(void)
  */
 #define sw_traced(ctx, guard)                        \
 	({                                           \
-		enum sw_reason reason_;              \
+		int verdict_;                        \
                                                      \
 		if (sw_trace_is_on())                \
 			sw_trace_look(ctx);          \
-		reason_ = (guard);                   \
+		verdict_ = (guard);                  \
 		if (sw_trace_is_on())                \
-			sw_trace_tell(ctx, reason_); \
-		reason_;                             \
+			sw_trace_tell(ctx, verdict_ & SW_VERDICT_REASON); \
+		verdict_;                            \
 	})
 
 #endif

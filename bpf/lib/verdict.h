@@ -18,9 +18,14 @@ static __always_inline int sw_action(enum sw_reason reason)
 	}
 }
 
-static __always_inline int sw_verdict(enum sw_reason reason)
+/* What the state machine says of a frame: the reason, and the entry of `counters` it belongs to. */
+#define SW_VERDICT(reason, entry) ((int)((entry) << 8 | (reason)))
+#define SW_VERDICT_REASON	  0xff
+_Static_assert(SW_REASON_COUNT < 256, "a reason has 8 bits of a verdict");
+
+static __always_inline void sw_count_verdict(enum sw_reason reason, __u32 entry)
 {
-	struct sw_counters *c = SW_THE(counters);
+	struct sw_counters *c = bpf_map_lookup_elem(&counters, &entry);
 	__u32 at = reason;
 
 	/* clang drops the test where it knows what a global function returns; the verifier does
@@ -28,6 +33,13 @@ static __always_inline int sw_verdict(enum sw_reason reason)
 	barrier_var(at);
 	if (c && at < SW_REASON_COUNT)
 		c->verdict[at]++;
+}
+
+static __always_inline int sw_verdict(int verdict)
+{
+	enum sw_reason reason = verdict & SW_VERDICT_REASON;
+
+	sw_count_verdict(reason, (__u32)verdict >> 8);
 	return sw_action(reason);
 }
 

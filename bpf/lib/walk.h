@@ -14,11 +14,12 @@
 
 #include "address.h"
 #include "known.h"
+#include "service.h"
 #include "../../headers/tuple.h"
 
 #define SW_CLOCK_MONOTONIC 1
 
-#define SW_WALK_TICK_NS	   100000000ULL /* 100 ms */
+#define SW_WALK_TICK_NS	   100000000ULL /* 100 ms; headers/hysteresis.h counts on it */
 #define SW_OWN_TICKS	   10 /* own addresses are collected each second */
 #define SW_WALK_TICKS	   256 /* to see all buckets: 26 s */
 #define SW_WALK_BUCKETS	   (1U << 23) /* at once, when the loader asks for all: BPF_MAX_LOOPS */
@@ -231,6 +232,7 @@ static int sw_walk_tick(void *map, __u32 *key, struct sw_walk_slot *slot)
 		sw_walk_step(&slot->walk, secret);
 	if (slot->walk.ticks++ % SW_OWN_TICKS == 0)
 		sw_own_collect(&slot->walk);
+	sw_service_tick(sw_now_ns(&slot->walk));
 	bpf_timer_start(&slot->timer, SW_WALK_TICK_NS, 0);
 	return 0;
 }

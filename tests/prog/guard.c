@@ -49,6 +49,23 @@ const char *action_name(int action)
 	return action >= 0 && action < 5 ? text[action] : "no action";
 }
 
+bool reason_is_of_proxy(enum sw_reason reason)
+{
+	switch (reason) {
+	case SW_FLOW_OPENED:
+	case SW_FLOW_SYN_AGAIN:
+	case SW_FLOW_SEGMENT:
+	case SW_FLOW_SYN:
+	case SW_FLOW_FAILED:
+	case SW_FLOW_HELD:
+	case SW_DIRECT_SEGMENT:
+	case SW_ACK_UNPROVEN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static __u64 clock_now_ns(clockid_t id)
 {
 	struct timespec t;
@@ -244,6 +261,14 @@ static void set_defaults(void)
 	__u64 now = clock_now_ns(CLOCK_MONOTONIC), epoch = 1ULL << SW_EPOCH_SHIFT;
 
 	memset(guard.config.port, 0xff, sizeof(guard.config.port));
+	guard.policy.count = 1;
+	guard.policy.service[0] = (struct sw_service){
+		.mode = SW_MODE_ALWAYS,
+		.flags = SW_SF_SIGNED_PASS,
+		.port_first = 1,
+		.port_last = 65535,
+		.name = "all",
+	};
 	guard.config.rmem_max = 4194304;
 	guard.clock_ns = 50000000 * epoch + 1000000000ULL;
 	guard.config.epoch_offset_ns = guard.clock_ns - now;
@@ -259,6 +284,7 @@ void guard_configure(void)
 	guard.config.generation++;
 	cr_assert_eq(bpf_map_update_elem(object_map(object, "config"), &zero, &guard.config, 0), 0);
 	cr_assert_eq(bpf_map_update_elem(object_map(object, "secrets"), &zero, &guard.secrets, 0), 0);
+	cr_assert_eq(bpf_map_update_elem(object_map(object, "services"), &zero, &guard.policy, 0), 0);
 }
 
 void guard_start(void)
@@ -326,22 +352,93 @@ void guard_up_compat(void)
 	set_sysctl("ipv4/tcp_timestamps", "2");
 }
 
-static void read_counters(struct sw_counters *ret_sum)
+static void add_counters(__u32 entry, struct sw_counters *sum)
 {
 	int cpus = libbpf_num_possible_cpus();
 	struct sw_counters each[cpus];
-	__u32 entry;
 
-	memset(ret_sum, 0, sizeof(*ret_sum));
-	for (entry = 0; entry < SW_COUNTERS_WOULD; entry++) {
-		cr_assert_eq(bpf_map_lookup_elem(object_map(object, "counters"), &entry, each), 0);
-		for (int cpu = 0; cpu < cpus; cpu++) {
-			for (int i = 0; i < SW_REASON_COUNT; i++)
-				ret_sum->verdict[i] += each[cpu].verdict[i];
-			for (int i = 0; i < SW_EVENT_COUNT; i++)
-				ret_sum->event[i] += each[cpu].event[i];
-		}
+	cr_assert_eq(bpf_map_lookup_elem(object_map(object, "counters"), &entry, each), 0);
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		for (int i = 0; i < SW_REASON_COUNT; i++)
+			sum->verdict[i] += each[cpu].verdict[i];
+		for (int i = 0; i < SW_EVENT_COUNT; i++)
+			sum->event[i] += each[cpu].event[i];
 	}
+}
+
+static void read_counters(struct sw_counters *ret_sum)
+{
+	memset(ret_sum, 0, sizeof(*ret_sum));
+	add_counters(0, ret_sum);
+	add_counters(SW_COUNTERS_SERVICE, ret_sum); /* slot 0 is all there is */
+}
+
+struct sw_service_state guard_state(void)
+{
+	struct sw_service_state state;
+	__u32 zero = 0;
+
+	cr_assert_eq(bpf_map_lookup_elem(object_map(object, "service_state"), &zero, &state), 0);
+	return state;
+}
+
+__u64 guard_would(enum sw_reason reason)
+{
+	struct sw_counters sum = {};
+
+	add_counters(SW_COUNTERS_WOULD, &sum);
+	return sum.verdict[reason];
+}
+
+void guard_list(const char *address, unsigned int length, enum sw_listed listed)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	struct sw_list_key key = { .prefix_length = length };
+	__u32 value = listed, zero = 0;
+	int fd = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "list", sizeof(key), sizeof(value), 16, &opts);
+
+	cr_assert_geq(fd, 0);
+	if (inet_pton(AF_INET6, address, key.addr) != 1) {
+		key.addr[10] = key.addr[11] = 0xff;
+		key.prefix_length += 96;
+		inet_pton(AF_INET, address, key.addr + 12);
+	}
+	cr_assert_eq(bpf_map_update_elem(fd, &key, &value, 0), 0);
+	cr_assert_eq(bpf_map_update_elem(object_map(object, "lists"), &zero, &fd, 0), 0);
+	close(fd);
+	guard.policy.lists = 1;
+}
+
+struct noticed {
+	enum sw_notice_kind kind;
+	struct sw_notice *last;
+	int count;
+};
+
+static int take_notice(void *arg, void *data, size_t size)
+{
+	struct noticed *n = arg;
+	struct sw_notice *notice = data;
+
+	cr_assert_eq(size, sizeof(*notice));
+	cr_assert_eq(notice->size, size);
+	if (notice->kind != n->kind)
+		return 0;
+	n->count++;
+	if (n->last)
+		*n->last = *notice;
+	return 0;
+}
+
+int guard_notices(enum sw_notice_kind kind, struct sw_notice *ret)
+{
+	struct noticed n = { kind, ret, 0 };
+	struct ring_buffer *ring = ring_buffer__new(object_map(object, "events"), take_notice, &n, NULL);
+
+	cr_assert_not_null(ring);
+	ring_buffer__consume(ring);
+	ring_buffer__free(ring);
+	return n.count;
 }
 
 __u64 guard_verdicts(enum sw_reason reason)
@@ -431,7 +528,8 @@ struct outcome guard_run(const struct frame *f)
 	o.frame.length = run.data_size_out - ctx_out.data;
 	cr_assert_leq(o.frame.length, FRAME_MAX);
 	memcpy(o.frame.byte, out + ctx_out.data, o.frame.length);
-	if (o.action != XDP_TX && o.reason != SW_NO_ROOM) {
+	/* HANDSHAKE_LIMIT: made ready for the hand-over, then dropped. */
+	if (o.action != XDP_TX && o.reason != SW_HANDSHAKE_LIMIT && o.reason != SW_NO_ROOM) {
 		cr_assert_eq(o.frame.length, f->length, "%s: length changed", names[o.reason]);
 		if (o.reason == SW_ACK_VALID)
 			take_push_back(&o.frame, f);
@@ -441,7 +539,7 @@ struct outcome guard_run(const struct frame *f)
 	memset(&o.handoff, 0, sizeof(o.handoff));
 	if (o.handed)
 		memcpy(&o.handoff, out, sizeof(o.handoff));
-	if (f->meta < META_MOST)
+	if (f->meta < META_MOST && o.reason != SW_HANDSHAKE_LIMIT) /* which is dropped with its record */
 		cr_assert_eq(o.handed, o.reason == SW_ACK_VALID && loaded == SW_PATH_HOST, "%s: hand-off record",
 			     names[o.reason]);
 	return o;

@@ -45,6 +45,7 @@ struct outcome {
 struct guard {
 	struct sw_config config;
 	struct sw_secrets secrets;
+	struct sw_policy policy; /* one service in slot 0: all, always */
 	__u64 clock_ns; /* clock of the epochs at guard_up() */
 	int listener, listener6;
 };
@@ -54,10 +55,18 @@ extern struct guard guard;
 void guard_up(void);
 /* The same on the compat path, with the sysctls that it keeps all options with. */
 void guard_up_compat(void);
-/* Makes guard.config and guard.secrets count; listeners are read afresh. */
+/* Makes guard.config, secrets and policy count; listeners are read afresh. */
 void guard_configure(void);
 /* Runs synward_start again: an upgrade, or a later attach. */
 void guard_start(void);
+
+/* Slot 0: its state, the verdicts its frames got, and those they would have got. */
+struct sw_service_state guard_state(void);
+__u64 guard_would(enum sw_reason reason);
+/* Puts a list of one prefix in front of slot 0. */
+void guard_list(const char *address, unsigned int length, enum sw_listed listed);
+/* Notices that have come since the last call; *ret the last one of that kind. */
+int guard_notices(enum sw_notice_kind kind, struct sw_notice *ret);
 
 /* Fills the generation of the presence filter that is not asked: a rebuild must clear it. */
 void guard_spoil_spare_filter(void);
@@ -72,6 +81,8 @@ __u64 guard_events(enum sw_event event);
 bool guard_notes(void); /* a hand-off record waits in the map for frames without room */
 const char *reason_name(int reason);
 const char *action_name(int action);
+/* Only the program of proxy mode reaches them: tests/net/test_proxy_reasons.py does that. */
+bool reason_is_of_proxy(enum sw_reason reason);
 
 #define ASSERT_OUTCOME(outcome, want)                                                         \
 	cr_assert_eq((outcome).reason, want, "%s, not %s", reason_name((outcome).reason), #want)

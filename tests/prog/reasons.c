@@ -87,6 +87,47 @@ static struct frame short_header(void)
 	return frame_with(&f, 12, 4 << 4);
 }
 
+static void set_mode(enum sw_mode mode)
+{
+	guard.policy.service[0].mode = mode;
+	guard.policy.service[0].syn_start = 1000000;
+	guard_configure();
+}
+
+/* From now on: the frames before must not meet it. */
+static struct frame in_mode(enum sw_mode mode, struct frame f)
+{
+	set_mode(mode);
+	return f;
+}
+
+static struct frame listed(enum sw_listed how, struct frame f)
+{
+	guard_list(CLIENT, 32, how);
+	set_mode(SW_MODE_ALWAYS);
+	return f;
+}
+
+static struct frame beyond_synack_limit(void)
+{
+	guard.policy.service[0].synack_limit = 1;
+	set_mode(SW_MODE_ALWAYS);
+	RUN(FRAME(.flags = SYN, .sport = 1601));
+	return FRAME(.flags = SYN, .sport = 1602);
+}
+
+static struct frame beyond_handshake_limit(void)
+{
+	static struct handshake first, second;
+
+	guard.policy.service[0].handshake_limit = 1;
+	set_mode(SW_MODE_ALWAYS);
+	SHAKE_HANDS(&first, .sport = 1603);
+	SHAKE_HANDS(&second, .sport = 1604);
+	ASSERT_VERDICT(frame_of(&first.ack), SW_ACK_VALID);
+	return frame_of(&second.ack);
+}
+
 static struct frame frame_for(enum sw_reason reason)
 {
 	switch (reason) {
@@ -132,6 +173,22 @@ static struct frame frame_for(enum sw_reason reason)
 		return over_budget();
 	case SW_NO_ROOM:
 		return no_room();
+	case SW_SYN_IDLE:
+		return in_mode(SW_MODE_AUTO, FRAME(.flags = SYN, .sport = 1605));
+	case SW_IDLE:
+		return in_mode(SW_MODE_AUTO, FRAME(.flags = ACK, .ack = 1, .sport = 1606));
+	case SW_SYN_MONITORED:
+		return in_mode(SW_MODE_MONITOR, FRAME(.flags = SYN, .sport = 1607));
+	case SW_MONITORED:
+		return in_mode(SW_MODE_MONITOR, FRAME(.flags = ACK, .ack = 1, .sport = 1608));
+	case SW_SYN_ALLOWED:
+		return listed(SW_LISTED_ALLOW, FRAME(.flags = SYN, .sport = 1609));
+	case SW_SYN_DENIED:
+		return listed(SW_LISTED_DENY, FRAME(.flags = SYN, .sport = 1610));
+	case SW_SYNACK_LIMIT:
+		return beyond_synack_limit();
+	case SW_HANDSHAKE_LIMIT:
+		return beyond_handshake_limit();
 	default:
 		break;
 	}
@@ -139,36 +196,23 @@ static struct frame frame_for(enum sw_reason reason)
 	return (struct frame){};
 }
 
-/* Only the program of proxy mode reaches them: tests/net/test_proxy_reasons.py does that. */
-static bool is_of_proxy(enum sw_reason reason)
-{
-	switch (reason) {
-	case SW_FLOW_OPENED:
-	case SW_FLOW_SYN_AGAIN:
-	case SW_FLOW_SEGMENT:
-	case SW_FLOW_SYN:
-	case SW_FLOW_FAILED:
-	case SW_FLOW_HELD:
-	case SW_DIRECT_SEGMENT:
-	case SW_ACK_UNPROVEN:
-		return true;
-	default:
-		return false;
-	}
-}
-
 Test(reasons, are_each_reached_by_a_frame)
 {
 	connect_to(&connection, guard.listener, false, 7001);
 	guard_start();
 	for (int reason = 0; reason < SW_REASON_COUNT; reason++) {
+		struct sw_policy usual = guard.policy;
 		struct outcome o;
 
-		if (is_of_proxy((enum sw_reason)reason))
+		if (reason_is_of_proxy((enum sw_reason)reason))
 			continue;
 		o = RUN(frame_for((enum sw_reason)reason));
 		cr_expect_eq((int)o.reason, reason, "frame for %s: %s", reason_name(reason),
 			     reason_name(o.reason));
 		cr_expect_geq(guard_verdicts((enum sw_reason)reason), 1);
+		if (memcmp(&usual, &guard.policy, sizeof(usual))) {
+			guard.policy = usual;
+			guard_configure();
+		}
 	}
 }
