@@ -58,6 +58,13 @@ static __always_inline int sw_trace_is_ongoing(__u32 reason)
 	       reason == SW_DIRECT_SEGMENT || reason == SW_NOT_GUARDED;
 }
 
+/* Of no connection yet, and maybe never: what a flood is made of. */
+static __always_inline int sw_trace_is_unproven(__u32 reason)
+{
+	return !sw_trace_is_ongoing(reason) && reason != SW_ACK_VALID && reason != SW_FLOW_OPENED &&
+	       reason != SW_OTHER_TRAFFIC && reason != SW_LATER_FRAGMENT && reason != SW_TRUNCATED;
+}
+
 #define SW_SAMPLES	 512
 #define SW_SAMPLE_GAP_NS 2000000ULL /* of one CPU, at least */
 
@@ -80,6 +87,7 @@ struct sw_trace_cpu {
 	__u64 lost_rate, lost_ring; /* segments wanted but not told: over the rate; ring full */
 	struct sw_trace_rate proven, rest;
 	__u64 sampled_ns; /* CLOCK_MONOTONIC, the last sample */
+	__u64 unproven;	  /* frames seen that could have been a sample, while sampling is on */
 	__u32 wanted;	  /* SW_TRACE_*: what the frame in hand is for */
 	__u32 samples;	  /* taken so far; the last is at (samples - 1) % SW_SAMPLES */
 	struct sw_sample source; /* of the frame in hand */

@@ -35,7 +35,7 @@ static int find_guard(struct top *t, const char *ifname, struct why *why)
 		     : why_is(why, -ENOENT, "nothing is guarded; 'synward attach IFACE' does that");
 }
 
-static void ignore_sample(const struct sw_sample *sample, void *arg)
+static void ignore_sample(const struct sw_sample *sample, double frames, void *arg)
 {
 }
 
@@ -83,23 +83,23 @@ static struct top_source prefix_of(const struct sw_sample *s)
 }
 
 /* The lightest makes room and leaves its weight: who is heavy stays (Metwally's space saving). */
-static void add_sample(const struct sw_sample *sample, void *arg)
+static void add_sample(const struct sw_sample *sample, double frames, void *arg)
 {
 	struct top_source want = prefix_of(sample), *lightest, *s;
 	struct top *t = arg;
 
-	t->source_weight++;
+	t->source_weight += frames;
 	lightest = t->source;
 	for (s = t->source; s < t->source + TOP_SOURCES; s++) {
 		if (s->weight > 0 && s->addr_hi == want.addr_hi && s->addr_lo == want.addr_lo &&
 		    s->v6 == want.v6) {
-			s->weight++;
+			s->weight += frames;
 			return;
 		}
 		if (s->weight < lightest->weight)
 			lightest = s;
 	}
-	want.weight = lightest->weight + 1;
+	want.weight = lightest->weight + frames;
 	*lightest = want;
 }
 
@@ -180,8 +180,7 @@ double top_unproven_rate(const struct top *t)
 	int i;
 
 	for (i = 0; i < SW_REASON_COUNT; i++) {
-		if (!sw_trace_is_ongoing(i) && i != SW_ACK_VALID && i != SW_FLOW_OPENED &&
-		    i != SW_OTHER_TRAFFIC && i != SW_LATER_FRAGMENT && i != SW_TRUNCATED)
+		if (sw_trace_is_unproven(i))
 			rate += top_verdict_rate(t, i);
 	}
 	return rate;

@@ -10,7 +10,7 @@
 #define TOP_HISTORY 240 /* seconds */
 #define TOP_SOURCES 256
 
-/* A /24 or /48 and its weight: samples, those of earlier seconds for less. */
+/* A /24 or /48 and its weight: frames it is thought to have sent, those of earlier seconds for less. */
 struct top_source {
 	__u64 addr_hi, addr_lo; /* as in struct sw_tuple */
 	bool v6;
@@ -31,7 +31,7 @@ struct top {
 	bool has_sources; /* else why_sources says why not */
 	struct why why_sources;
 	struct tracer tracer;
-	__u32 *position;
+	struct tracer_position *position;
 	struct top_source source[TOP_SOURCES];
 	double source_weight; /* of all samples, those with no place in the table too */
 };

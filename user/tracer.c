@@ -189,23 +189,26 @@ int tracer_lost(const struct tracer *t, __u64 *ret_lost)
 	return 0;
 }
 
-int tracer_samples(const struct tracer *t, __u32 *position,
-		   void (*tell)(const struct sw_sample *sample, void *arg), void *arg)
+int tracer_samples(const struct tracer *t, struct tracer_position *position,
+		   void (*tell)(const struct sw_sample *sample, double frames, void *arg), void *arg)
 {
 	struct sw_trace_cpu *each;
+	double frames;
 	int cpus, i;
 
 	each = read_cpus(t, &cpus);
 	if (!each)
 		return -errno;
 	for (i = 0; i < cpus; i++) {
-		__u32 end = each[i].samples, at = position[i];
+		__u32 end = each[i].samples, at = position[i].samples;
 
 		if (end - at > SW_SAMPLES)
 			at = end - SW_SAMPLES;
+		/* Not all CPUs are equally busy, but each samples as often as it may. */
+		frames = (double)(each[i].unproven - position[i].unproven) / (end - at ?: 1);
 		for (; at != end; at++)
-			tell(&each[i].sample[at % SW_SAMPLES], arg);
-		position[i] = end;
+			tell(&each[i].sample[at % SW_SAMPLES], frames, arg);
+		position[i] = (struct tracer_position){each[i].unproven, end};
 	}
 	free(each);
 	return 0;

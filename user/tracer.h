@@ -36,9 +36,18 @@ bool tracer_renew(struct tracer *t);
 /* Segments that were to be told since tracer_open_segments() and were not. */
 int tracer_lost(const struct tracer *t, __u64 *ret_lost);
 
-/* Calls tell for the samples taken since the last call; position is 0 for each CPU at first. */
-int tracer_samples(const struct tracer *t, __u32 *position,
-		   void (*tell)(const struct sw_sample *sample, void *arg), void *arg);
+/* How far one CPU's samples were read; all 0 at first. */
+struct tracer_position {
+	__u64 unproven;
+	__u32 samples;
+};
+
+/*
+ * Calls tell for the samples taken since the last call, with the number of frames of its CPU
+ * that each stands for. position: one for each possible CPU.
+ */
+int tracer_samples(const struct tracer *t, struct tracer_position *position,
+		   void (*tell)(const struct sw_sample *sample, double frames, void *arg), void *arg);
 
 void tracer_close(struct tracer *t);
 

@@ -108,7 +108,7 @@ static __always_inline bool sw_trace_is_proven(__u32 reason)
 
 static __always_inline void sw_trace_sample(struct sw_trace_cpu *mine, __u32 reason)
 {
-	if (sw_trace_is_proven(reason))
+	if (!sw_trace_is_unproven(reason))
 		return;
 	mine->source.reason = reason;
 	mine->sample[mine->samples++ & (SW_SAMPLES - 1)] = mine->source;
@@ -149,6 +149,8 @@ __noinline int sw_trace_tell(struct xdp_md *ctx, __u32 reason)
 
 	if (!t || !mine)
 		return 0;
+	if (t->on & SW_TRACE_SAMPLE && sw_trace_is_unproven(reason))
+		mine->unproven++;
 	wanted = mine->wanted;
 	mine->wanted = 0; /* the next frame may be one that was not looked at */
 	if (wanted & SW_TRACE_SAMPLE)
