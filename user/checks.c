@@ -130,19 +130,6 @@ static int check_vlan(const struct check_scene *scene, struct why *why)
 		      vlan, g->ifname);
 }
 
-/* virtio-net: the host then cuts what it would hand over whole. docs/support.md has the figures. */
-static int check_large_receive(const struct check_scene *scene, struct why *why)
-{
-	const struct guard *g = scene->guard;
-
-	if (scene->plan->mode == SW_XDP_NATIVE && netdev_has_feature(g->ifname, NETDEV_GRO_HW))
-		scene->warn(
-			scene->arg,
-			"native XDP turns off this driver's large receive (rx-gro-hw): bulk data "
-			"towards this machine costs more; --xdp generic keeps it");
-	return 0;
-}
-
 static int check_conntrack(const struct check_scene *scene, struct why *why)
 {
 	int value;
@@ -224,7 +211,6 @@ const struct check checks_interface[] = {
 	{"syncookies", check_syncookies},
 	{"timestamps", check_timestamps},
 	{"vlan", check_vlan},
-	{"large receive", check_large_receive},
 	{"conntrack", check_conntrack},
 	{"clock", check_clock},
 	{"nat", check_nat},
