@@ -52,11 +52,11 @@ __u64 counters_sum(const struct sw_counters *c, enum names_column_id column)
 	case COLUMN_SYNACKS:
 		return c->verdict[SW_SYNACK_SENT];
 	case COLUMN_VALID:
-		return c->verdict[SW_ACK_VALID];
+		return c->verdict[SW_ACK_VALID] + c->verdict[SW_FLOW_OPENED];
 	case COLUMN_INVALID:
 		return c->verdict[SW_ACK_INVALID];
 	case COLUMN_HANDED:
-		return c->event[SW_EV_HANDOFF_DONE];
+		return c->event[SW_EV_HANDOFF_DONE] + c->event[SW_EV_FLOW_ANSWERED];
 	case COLUMN_PASSED:
 		return sum_action(c, SW_ACTION_PASS);
 	case COLUMN_DROPPED:
