@@ -30,7 +30,8 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ts_bits;
 	struct sw_tcpopts offered;
 
-	if (scene->listener->window_flags & SW_WF_LEARNING) {
+	if (scene->listener->learn &
+	    (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN)) {
 		sw_options(ctx, pkt, &offered);
 		if (sw_learn_from(&pkt->tuple, pkt->hash, sw_learn_bits(&offered, ecn_offered(pkt)),
 				  scene->now_ns))
@@ -163,8 +164,9 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 			return SW_NOT_GUARDED;
 		return answer_syn(ctx, pkt, scene, false);
 	case SW_SEG_ACK:
-		return pkt->header_length < sizeof(struct tcphdr) ? SW_ACK_INVALID
-								  : sw_mode_judge(ctx, pkt, scene, false);
+		return pkt->header_length < sizeof(struct tcphdr)
+			       ? SW_ACK_INVALID
+			       : sw_mode_judge(ctx, pkt, scene, false);
 	case SW_SEG_SYNACK:
 		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
 	case SW_SEG_RST:

@@ -237,8 +237,7 @@ enum sw_listener_state {
 
 #define SW_WF_RCVBUF_LOCKED  0x01
 #define SW_WF_SIGNED_WINDOWS 0x02
-#define SW_WF_LEARNING	     0x04 /* proxy mode: not all of the server's options are known */
-#define SW_WF_DRAINING	     0x08 /* proxy mode: takes no new connections */
+#define SW_WF_DRAINING	     0x04 /* proxy mode: takes no new connections */
 
 #define SW_LS_SLOT (SW_SERVICES - 1)
 #define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */
@@ -255,7 +254,11 @@ struct sw_listener {
 	__u16 window[2];	  /* bytes, unscaled; [1] if timestamps are agreed on */
 	__u8 mac[6];		  /* the interface's */
 	__u8 wscale[2];		  /* ours; [1] if timestamps are agreed on */
-	__u32 full_space, clamp, rmem_max; /* as in struct sw_window_in */
+	union {
+		__u32 full_space; /* as in struct sw_window_in */
+		__u32 learn;	  /* proxy mode: SW_LF_* that a SYN is let through to learn about */
+	};
+	__u32 clamp, rmem_max; /* as in struct sw_window_in */
 	__u8 window_flags;	  /* SW_WF_* */
 	__u8 ttl;
 	__u8 tos;

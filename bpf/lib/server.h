@@ -28,6 +28,7 @@ struct {
 } servers SEC(".maps");
 
 #define SW_LEARN_EVERY_NS SW_NS_PER_S
+#define SW_LEARN_AGAIN_NS (300 * SW_NS_PER_S) /* what a server lacked it may have by now */
 #define SW_LEARN_ALL (SW_LF_SACK | SW_LF_TSTAMP | SW_LF_WSCALE | SW_LF_ECN)
 
 /* Told to the client before anything is known; a difference to the server's is translated. */
@@ -71,6 +72,17 @@ static __always_inline bool sw_target_in_scope(const struct sw_proxy *p,
 		__builtin_memcpy(key.addr + 12, &addr, sizeof(addr));
 	}
 	return bpf_map_lookup_elem(&targets, &key);
+}
+
+/* The options that may be asked about now: unknown ones, and after a while what the server lacked.
+ */
+static __always_inline __u32 sw_to_learn(const struct sw_server *s, __u64 now_ns)
+{
+	if (!s || !s->seen_ns)
+		return SW_LEARN_ALL;
+	if (now_ns - s->asked_ns < SW_LEARN_EVERY_NS)
+		return 0;
+	return SW_LEARN_ALL & ~(now_ns - s->asked_ns > SW_LEARN_AGAIN_NS ? s->has : s->known);
 }
 
 /* Reads what is known of t's destination into *l; state NONE if it is not to be guarded. */
@@ -118,10 +130,9 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 		sw_target_seen(l, s);
 	else
 		sw_target_unseen(l, t->family_v6);
-	if (!s || (s->known & SW_LEARN_ALL) != SW_LEARN_ALL)
-		l->window_flags = SW_WF_LEARNING;
+	l->learn = sw_to_learn(s, now_ns);
 	if (p->draining)
-		l->window_flags |= SW_WF_DRAINING;
+		l->window_flags = SW_WF_DRAINING;
 	return 0;
 }
 
@@ -167,9 +178,7 @@ __noinline int sw_learn_from(const struct sw_tuple *t, __u64 hash, __u32 offered
 		return 0;
 	key = sw_server_key(t);
 	s = bpf_map_lookup_elem(&servers, &key);
-	if (s && s->seen_ns && !(offered & ~s->known))
-		return 0;
-	if (s && now_ns - s->asked_ns < SW_LEARN_EVERY_NS)
+	if (s && (now_ns - s->asked_ns < SW_LEARN_EVERY_NS || !(sw_to_learn(s, now_ns) & offered)))
 		return 0;
 	if (!s) {
 		fresh.asked_ns = now_ns;
