@@ -43,22 +43,42 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	return true;
 }
 
-/* The cookie for the segment's own number, or for the one before: a window probe is behind by one.
- */
-static __always_inline bool find_cookie(const struct sw_packet *pkt, const struct sw_scene *scene,
-					const struct sw_tcpopts *seen,
-					struct sw_tcpopts *ret_agreed, __u32 *ret_isn)
-{
-	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns);
+/* What a segment's cookie says. */
+struct sw_found {
+	struct sw_tcpopts seen, agreed; /* the segment's options, and the connection's */
+	__u32 isn;                      /* the client's */
+	__u32 pad;
+};
 
-	for (*ret_isn = pkt->seq - 1; *ret_isn != pkt->seq + 1; ++*ret_isn) {
-		if (sw_cookie_check(&scene->secret->cookie, &pkt->tuple, *ret_isn, pkt->ack - 1,
-				    epoch, seen, ret_agreed))
-			return true;
+/*
+ * Looks for the cookie of the segment's own number, and of the one before: a window probe
+ * is behind by one. A function of its own: the verifier walks it once for both callers.
+ */
+__noinline int sw_find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt, __u32 epoch,
+			      struct sw_found *ret)
+{
+	struct sw_secrets *secret = SW_THE(secrets);
+	int i;
+
+	if (!secret || !pkt || !ret || pkt->header_length < sizeof(struct tcphdr))
+		return 0;
+	sw_options(ctx, pkt, &ret->seen);
+	ret->isn = pkt->seq - 1;
+	for (i = 0; i < 2; i++) {
+		if (sw_cookie_check(&secret->cookie, &pkt->tuple, ret->isn, pkt->ack - 1, epoch,
+				    &ret->seen, &ret->agreed))
+			return 1;
 		if (pkt->l4_length != pkt->header_length)
-			return false;
+			return 0;
+		ret->isn++;
 	}
-	return false;
+	return 0;
+}
+
+static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
+					const struct sw_scene *scene, struct sw_found *ret)
+{
+	return sw_find_cookie(ctx, pkt, sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ret);
 }
 
 /* An ACK of no flow and without a cookie. */
@@ -95,7 +115,7 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 		.syn_ms = scene->now_ms,
 		.mss = agreed->mss,
 		.client_wscale = agreed->wscale,
-		.told_wscale = agreed->wscale != SW_WSCALE_NONE ? scene->listener->wscale[0] : 0,
+		.told_wscale = sw_told_wscale(scene->listener, agreed),
 		.server_wscale = SW_WSCALE_NONE,
 		.flags = (agreed->flags & SW_OPT_SACK ? SW_FF_SACK : 0) |
 			 (agreed->flags & SW_OPT_TSTAMP ? SW_FF_TSTAMP : 0) |
@@ -112,13 +132,11 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
-	struct sw_tcpopts seen, agreed;
-	__u32 isn;
+	struct sw_found found = {};
 
-	sw_options(ctx, pkt, &seen);
-	if (!find_cookie(pkt, scene, &seen, &agreed, &isn))
+	if (!find_cookie(ctx, pkt, scene, &found))
 		return judge_direct(pkt, scene);
-	return open_flow(ctx, pkt, scene, &agreed, isn);
+	return open_flow(ctx, pkt, scene, &found.agreed, found.isn);
 }
 
 /*
@@ -142,15 +160,11 @@ static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
 static __always_inline bool begins_anew(struct xdp_md *ctx, const struct sw_packet *pkt,
 					const struct sw_scene *scene, const struct sw_flow *f)
 {
-	struct sw_tcpopts seen, agreed;
-	__u32 isn;
+	struct sw_found found = {};
 
-	if (!sw_flow_replaceable(f) || classify(pkt->flags) != SW_SEG_ACK ||
-	    pkt->header_length < sizeof(struct tcphdr))
-		return false;
-	sw_options(ctx, pkt, &seen);
-	return find_cookie(pkt, scene, &seen, &agreed, &isn) &&
-	       (isn != f->client_isn || pkt->ack - 1 != f->cookie);
+	return sw_flow_replaceable(f) && classify(pkt->flags) == SW_SEG_ACK &&
+	       find_cookie(ctx, pkt, scene, &found) &&
+	       (found.isn != f->client_isn || pkt->ack - 1 != f->cookie);
 }
 
 static __always_inline enum sw_reason
@@ -164,9 +178,7 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 			return SW_NOT_GUARDED;
 		return answer_syn(ctx, pkt, scene, false);
 	case SW_SEG_ACK:
-		return pkt->header_length < sizeof(struct tcphdr)
-			       ? SW_ACK_INVALID
-			       : sw_mode_judge(ctx, pkt, scene, false);
+		return sw_mode_judge(ctx, pkt, scene, false);
 	case SW_SEG_SYNACK:
 		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
 	case SW_SEG_RST:

@@ -29,12 +29,18 @@ struct {
 	__type(value, struct sw_proxy);
 } proxy SEC(".maps");
 
+/* The options of a SYN, as 32-bit words of memory. */
+struct sw_syn {
+	__u32 option[5], words;
+};
+
 /* Scratch of one CPU. tc egress may run in a process, but never with softirqs between. */
 struct sw_flow_scratch {
 	struct sw_tuple key;
 	struct sw_flow flow;
 	struct sw_optwrite options;
 	struct sw_optread answer;
+	struct sw_syn syn;
 };
 
 struct {

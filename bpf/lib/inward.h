@@ -104,7 +104,10 @@ static __always_inline __u32 sw_syn_window(const struct sw_flow *f)
 	return sw_rescale(f->side[SW_CLIENT].window, sw_scale_of_client(f), 0);
 }
 
-static __always_inline __u32 sw_syn_options(const struct sw_flow *f, __u32 tsval, __u32 option[5])
+/* The SYN's options into memory, and back its length: in registers each would be a way of its own
+ * for the verifier. */
+static __always_inline __u32 sw_syn_options(struct sw_syn *syn, const struct sw_flow *f,
+					    __u32 tsval)
 {
 	struct sw_tcpopts opts = {
 		.tsval = tsval,
@@ -114,27 +117,32 @@ static __always_inline __u32 sw_syn_options(const struct sw_flow *f, __u32 tsval
 			 (f->flags & SW_FF_TSTAMP ? SW_OPT_TSTAMP : 0),
 	};
 
-	return sw_tcpopts_write(option, &opts);
+	syn->words = sw_tcpopts_write(syn->option, &opts);
+	return sizeof(struct tcphdr) + *(volatile __u32 *)&syn->words * 4;
 }
 
 /*
  * Room for the SYN, whose options are in most cases longer than the ACK's. An unfinished
  * checksum's place is noted in the skb, so such a frame must not grow at its front (veth,
- * client without timestamps): SACK stays away then. 0 if there is no room.
+ * client without timestamps): SACK stays away then. Returns the SYN's length, 0 if there
+ * is no room.
  */
-static __always_inline __u32 sw_syn_room(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 struct sw_flow *f, __u32 tsval, int partial,
-					 __u32 option[5])
+__noinline int sw_syn_room(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f,
+			   __u32 tsval, int partial)
 {
-	__u32 words = sw_syn_options(f, tsval, option);
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	__u32 length;
 
-	if (sw_resize(ctx, pkt, sizeof(struct tcphdr) + words * 4))
-		return words;
+	if (!mine || !pkt || !f)
+		return 0;
+	length = sw_syn_options(&mine->syn, f, tsval);
+	if (sw_resize(ctx, pkt, length))
+		return length;
 	if (!partial)
-		return sw_grow(ctx, pkt, sizeof(struct tcphdr) + words * 4) ? words : 0;
+		return sw_grow(ctx, pkt, length) ? length : 0;
 	f->flags &= ~SW_FF_SACK;
-	words = sw_syn_options(f, tsval, option);
-	return sw_resize(ctx, pkt, sizeof(struct tcphdr) + words * 4) ? words : 0;
+	length = sw_syn_options(&mine->syn, f, tsval);
+	return sw_resize(ctx, pkt, length) ? length : 0;
 }
 
 /*
@@ -144,17 +152,17 @@ static __always_inline __u32 sw_syn_room(struct xdp_md *ctx, const struct sw_pac
 __noinline int sw_make_syn(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f,
 			   __u32 tsval)
 {
-	__u32 option[5], words, length, *word;
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	__u32 i, length, *word;
 	struct tcphdr *tcp;
 	__u64 pseudo, sum;
 	int partial;
 
-	if (!pkt || !f)
+	if (!mine || !pkt || !f)
 		return 0;
 	partial = sw_checksum_partial(ctx, pkt);
-	words = sw_syn_room(ctx, pkt, f, tsval, partial, option);
-	length = sizeof(*tcp) + words * 4;
-	if (!words || !sw_set_l3_length(ctx, pkt, length))
+	length = sw_syn_room(ctx, pkt, f, tsval, partial);
+	if (!length || !sw_set_l3_length(ctx, pkt, length))
 		return 0;
 
 	word = sw_l4(ctx, pkt);
@@ -164,24 +172,17 @@ __noinline int sw_make_syn(struct xdp_md *ctx, const struct sw_packet *pkt, stru
 	word[0] = bpf_htonl((__u32)pkt->tuple.sport << 16 | pkt->tuple.dport);
 	word[1] = bpf_htonl(f->client_isn);
 	word[2] = 0;
-	word[3] = bpf_htonl((5 + words) << 28 | sw_syn_window(f) |
+	word[3] = bpf_htonl(length / 4 << 28 | sw_syn_window(f) |
 			    (__u32)(SW_SYN | (f->flags & SW_FF_ECN ? SW_ECE | SW_CWR : 0)) << 16);
 	word[4] = 0;
 	pseudo = sw_csum_tuple(&pkt->tuple, length);
 	sum = pseudo + word[0] + word[1] + word[3];
-#define SW_PUT_OPTION(i)                                                                           \
-	if (words > (i)) {                                                                         \
-		if ((void *)(word + 6 + (i)) > (void *)(long)ctx->data_end)                        \
-			return 0;                                                                  \
-		word[5 + (i)] = option[i];                                                         \
-		sum += option[i];                                                                  \
+	for (i = 0; i < 5 && i < mine->syn.words; i++) {
+		if ((void *)(word + 6 + i) > (void *)(long)ctx->data_end)
+			return 0;
+		word[5 + i] = mine->syn.option[i];
+		sum += mine->syn.option[i];
 	}
-	SW_PUT_OPTION(0)
-	SW_PUT_OPTION(1)
-	SW_PUT_OPTION(2)
-	SW_PUT_OPTION(3)
-	SW_PUT_OPTION(4)
-#undef SW_PUT_OPTION
 	tcp->check = partial ? sw_csum_fold(pseudo) : (__u16)~sw_csum_fold(sum);
 	return 1;
 }
@@ -198,8 +199,9 @@ __noinline __u64 sw_translate_options_in(struct xdp_md *ctx, const struct sw_pac
 
 	if (!mine || !pkt || !f)
 		return 0;
-	length = sw_copy_options(ctx, pkt, &mine->options.buf);
-	sw_optwrite_start(&mine->options, length);
+	sw_optwrite_start(&mine->options, sw_copy_options(ctx, pkt, &mine->options.buf));
+	/* Read back: the verifier would walk all that follows for each length there can be. */
+	length = mine->options.length;
 	for (i = 0; i < SW_OPTWRITE_STEPS; i++) {
 		if (sw_optwrite_step(f, SW_TO_SERVER, &mine->options))
 			break;
@@ -215,15 +217,18 @@ __noinline __u64 sw_translate_options_in(struct xdp_md *ctx, const struct sw_pac
 	return change;
 }
 
-/* A segment with ACK, in place. False if its header is cut off. */
-static __always_inline bool sw_translate_in(struct xdp_md *ctx, const struct sw_packet *pkt,
-					    const struct sw_flow *f)
+/* A segment with ACK, in place. 0 if its header is cut off. */
+__noinline int sw_translate_in(struct xdp_md *ctx, const struct sw_packet *pkt,
+			       const struct sw_flow *f)
 {
-	int partial = sw_checksum_partial(ctx, pkt);
 	struct tcphdr *tcp;
 	__u64 change = 0;
 	__u32 *word;
+	int partial;
 
+	if (!pkt || !f)
+		return 0;
+	partial = sw_checksum_partial(ctx, pkt);
 	word = sw_l4(ctx, pkt);
 	if ((void *)(word + 8) <= (void *)(long)ctx->data_end && pkt->header_length == 32 &&
 	    word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS) && f->flags & SW_FF_SERVER_TSTAMP)
@@ -234,11 +239,11 @@ static __always_inline bool sw_translate_in(struct xdp_md *ctx, const struct sw_
 	word = sw_l4(ctx, pkt);
 	tcp = (void *)word;
 	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
-		return false;
+		return 0;
 	change += sw_translate_header(f, SW_TO_SERVER, word);
 	if (!partial)
 		tcp->check = sw_csum_change(tcp->check, change);
-	return true;
+	return 1;
 }
 
 static __always_inline void sw_note_in(struct sw_flow *f, const struct sw_packet *pkt, __u16 window,
