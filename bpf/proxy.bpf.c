@@ -43,26 +43,17 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	return true;
 }
 
-/* What a segment's cookie says. */
-struct sw_found {
-	struct sw_tcpopts seen, agreed; /* the segment's options, and the connection's */
-	__u32 isn;                      /* the client's */
-	__u32 pad;
-};
-
 /*
  * Looks for the cookie of the segment's own number, and of the one before: a window probe
  * is behind by one. A function of its own: the verifier walks it once for both callers.
  */
-__noinline int sw_find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt, __u32 epoch,
-			      struct sw_found *ret)
+__noinline int sw_find_cookie(const struct sw_packet *pkt, __u32 epoch, struct sw_found *ret)
 {
 	struct sw_secrets *secret = SW_THE(secrets);
 	int i;
 
 	if (!secret || !pkt || !ret || pkt->header_length < sizeof(struct tcphdr))
 		return 0;
-	sw_options(ctx, pkt, &ret->seen);
 	ret->isn = pkt->seq - 1;
 	for (i = 0; i < 2; i++) {
 		if (sw_cookie_check(&secret->cookie, &pkt->tuple, ret->isn, pkt->ack - 1, epoch,
@@ -78,7 +69,9 @@ __noinline int sw_find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt, _
 static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
 					const struct sw_scene *scene, struct sw_found *ret)
 {
-	return sw_find_cookie(ctx, pkt, sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ret);
+	/* Not by it: calls add up their stacks. */
+	sw_options(ctx, pkt, &ret->seen);
+	return sw_find_cookie(pkt, sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ret);
 }
 
 /* An ACK of no flow and without a cookie. */
@@ -132,11 +125,11 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
-	struct sw_found found = {};
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 
-	if (!find_cookie(ctx, pkt, scene, &found))
+	if (!mine || !find_cookie(ctx, pkt, scene, &mine->found))
 		return judge_direct(pkt, scene);
-	return open_flow(ctx, pkt, scene, &found.agreed, found.isn);
+	return open_flow(ctx, pkt, scene, &mine->found.agreed, mine->found.isn);
 }
 
 /*
@@ -160,11 +153,11 @@ static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
 static __always_inline bool begins_anew(struct xdp_md *ctx, const struct sw_packet *pkt,
 					const struct sw_scene *scene, const struct sw_flow *f)
 {
-	struct sw_found found = {};
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 
-	return sw_flow_replaceable(f) && classify(pkt->flags) == SW_SEG_ACK &&
-	       find_cookie(ctx, pkt, scene, &found) &&
-	       (found.isn != f->client_isn || pkt->ack - 1 != f->cookie);
+	return mine && sw_flow_replaceable(f) && classify(pkt->flags) == SW_SEG_ACK &&
+	       find_cookie(ctx, pkt, scene, &mine->found) &&
+	       (mine->found.isn != f->client_isn || pkt->ack - 1 != f->cookie);
 }
 
 static __always_inline enum sw_reason

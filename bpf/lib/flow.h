@@ -34,6 +34,13 @@ struct sw_syn {
 	__u32 option[5], words;
 };
 
+/* What a segment's cookie says. */
+struct sw_found {
+	struct sw_tcpopts seen, agreed; /* the segment's options, and the connection's */
+	__u32 isn;                      /* the client's */
+	__u32 pad;
+};
+
 /* Scratch of one CPU. tc egress may run in a process, but never with softirqs between. */
 struct sw_flow_scratch {
 	struct sw_tuple key;
@@ -41,6 +48,7 @@ struct sw_flow_scratch {
 	struct sw_optwrite options;
 	struct sw_optread answer;
 	struct sw_syn syn;
+	struct sw_found found;
 };
 
 struct {
