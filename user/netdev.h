@@ -19,7 +19,8 @@ int netdev_peer(unsigned int ifindex, enum netdev_peer *ret);
 /* 1 and a name if a VLAN interface of this namespace sits on ifindex, else 0. */
 int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
 
-/* A feature, by the kernel's name for it: takes VLAN tags out of the frames before XDP sees them. */
+/* A feature, by the kernel's name for it: takes VLAN tags out of the frames before XDP sees them.
+ */
 #define NETDEV_STRIPS_VLAN "rx-vlan-hw-parse"
 
 /* True if that feature is on; false also if it cannot be told. */
