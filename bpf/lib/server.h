@@ -51,21 +51,18 @@ static __always_inline void sw_target_seen(struct sw_listener *l, const struct s
 {
 	l->flags |= s->has;
 	l->mss = s->mss;
-	l->wscale[0] = SW_WSCALE_UNSEEN;
-	l->wscale[1] = s->wscale;
+	l->wscale[0] = l->wscale[1] = s->wscale;
 	l->ttl = s->ttl;
 }
 
 /*
- * The scale that a SYN-ACK told, which no cookie holds. Without timestamps it is always the
- * same: what is known of the server may have changed since. With them it was known then.
+ * The scale that a SYN-ACK told, which no cookie holds: as it would be told now. A server
+ * learned, or learned to be another, between SYN-ACK and ACK makes it a wrong guess.
  */
 static __always_inline __u8 sw_told_wscale(const struct sw_listener *l,
 					   const struct sw_tcpopts *agreed)
 {
-	if (agreed->wscale == SW_WSCALE_NONE)
-		return 0;
-	return agreed->flags & SW_OPT_TSTAMP ? l->wscale[1] : SW_WSCALE_UNSEEN;
+	return agreed->wscale == SW_WSCALE_NONE ? 0 : l->wscale[0];
 }
 
 static __always_inline bool sw_target_in_scope(const struct sw_proxy *p,
