@@ -11,7 +11,7 @@
 
 #include "siphash.h"
 
-#define SW_RATE_FAST 26 /* windows of 2^26 ns, 67 ms: a step is seen whole within that */
+#define SW_RATE_FAST 26 /* windows of 2^26 ns, 67 ms: a step to a tenth over a threshold is seen within 100 ms */
 #define SW_RATE_SLOW 30 /* 1.07 s: for rates of few a window */
 #define SW_PEAK	     29 /* 0.54 s */
 #define SW_PEAK_KEPT 128 /* windows, 69 s: then the half-open sockets it counted are gone too */
