@@ -235,7 +235,16 @@ static int take_pair(void *arg, const char *section, const char *name, const cha
 	return take_key(r, name, value);
 }
 
-/* What is written here rules packets: nobody but root may have written it, if root asks. */
+/* What is written there rules packets: nobody but root may have written it, if root asks. */
+static int check_owner(const struct stat *st, char *ret_text, size_t size)
+{
+	if (geteuid() || (!st->st_uid && !(st->st_mode & 022)))
+		return 0;
+	snprintf(ret_text, size, "%s; chown root: and chmod go-w it first",
+		 st->st_uid ? "is not owned by root" : "is writable by others than root");
+	return -EPERM;
+}
+
 static int check_file(int fd, struct config_fault *fault)
 {
 	struct stat st;
@@ -250,13 +259,17 @@ static int check_file(int fd, struct config_fault *fault)
 		snprintf(fault->text, sizeof(fault->text), "is larger than 1 MiB");
 		return -EFBIG;
 	}
-	if (!geteuid() && (st.st_uid || st.st_mode & 022)) {
-		snprintf(fault->text, sizeof(fault->text),
-			 "%s; chown root: and chmod go-w it first",
-			 st.st_uid ? "is not owned by root" : "is writable by others than root");
-		return -EPERM;
-	}
-	return 0;
+	return check_owner(&st, fault->text, sizeof(fault->text));
+}
+
+int config_check_owner(const char *path, struct why *why)
+{
+	struct stat st;
+	char text[128];
+
+	if (stat(path, &st))
+		return why_is(why, -errno, "%s: %s", path, strerror(errno));
+	return check_owner(&st, text, sizeof(text)) ? why_is(why, -EPERM, "%s: %s", path, text) : 0;
 }
 
 static int open_file(const char *path, FILE **ret, struct config_fault *fault)

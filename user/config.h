@@ -88,6 +88,9 @@ struct config_fault {
 int config_load(const char *path, struct config **ret, struct config_fault *fault);
 void config_free(struct config *config);
 
+/* -EPERM and why if root reads what others than root may have written. */
+int config_check_owner(const char *path, struct why *why);
+
 /* PATH:LINE: KEY: TEXT; allowed: ALLOWED */
 int config_fault_say(const char *path, const struct config_fault *fault, int err, struct why *why);
 

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "config_value.h"
+#include "policy.h"
 
 struct config_args {
 	struct cli *cli;
@@ -68,12 +70,20 @@ static int check(struct config_args *a)
 	struct config_fault fault;
 	struct json_object *obj;
 	struct config *config;
+	struct why why;
 	int err;
 
 	a->path = a->path ?: CONFIG_DEFAULT_PATH;
 	err = config_load(a->path, &config, &fault);
 	if (err) {
 		say_fault(a, &fault, err);
+		return err;
+	}
+	/* The lists become maps, which only root may make. */
+	err = geteuid() ? 0 : policy_load(a->path, config, &why);
+	if (err) {
+		config_free(config);
+		say_error(a->cli, NULL, "%s", why.text);
 		return err;
 	}
 	obj = json_object_new_object();

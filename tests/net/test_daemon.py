@@ -194,6 +194,11 @@ def test_a_file_others_could_write_is_refused(file, tmp_path):
     for mode, owner, says in ((0o664, 0, "writable"), (0o646, 0, "writable"), (0o644, 65534, "owned by root")):
         done = config_check(file(GOOD, mode, owner))
         assert done.returncode == 1 and says in done.stderr
+    prefixes = tmp_path / "list"
+    prefixes.write_text("192.0.2.0/24\n")
+    for mode, code in ((0o666, 1), (0o644, 0)):
+        os.chmod(prefixes, mode)
+        assert config_check(file(f"[interface sw0]\n[service x]\nallow = {prefixes}\n")).returncode == code
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", tmp_path, tmp_path / "nothing", "/dev/zero"):
         assert config_check(path).returncode == 1
