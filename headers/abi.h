@@ -174,7 +174,7 @@ struct sw_rtt {
 #define SW_NOTICE_VERSION 1
 
 enum sw_notice_kind {
-#define SW_NOTICE(name, origin, text, first, second, third) SW_NOTICE_##name,
+#define SW_NOTICE(name, text, first, second, third) SW_NOTICE_##name,
 #include "notice.def"
 #undef SW_NOTICE
 	SW_NOTICE_KINDS

@@ -20,7 +20,7 @@ static const struct kind {
 	const char *name, *text;
 	const char *figure[FIGURES];
 } kinds[] = {
-#define SW_NOTICE(name, origin, text, first, second, third) {#name, text, {first, second, third}},
+#define SW_NOTICE(name, text, first, second, third) {#name, text, {first, second, third}},
 #include "notice.def"
 #undef SW_NOTICE
 };
@@ -127,20 +127,6 @@ static __u64 clock_ns(clockid_t id)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-struct sw_notice events_make(enum sw_notice_kind kind, const char *service)
-{
-	struct sw_notice notice = {
-		.size = sizeof(notice),
-		.version = SW_NOTICE_VERSION,
-		.kind = kind,
-		.time_ns = clock_ns(CLOCK_MONOTONIC),
-	};
-
-	if (service)
-		snprintf(notice.service, sizeof(notice.service), "%s", service);
-	return notice;
-}
-
 void events_text(const struct sw_notice *notice, char *ret, size_t size)
 {
 	const struct kind *kind = &kinds[notice->kind];
@@ -195,8 +181,9 @@ struct json_object *events_json(const struct sw_notice *notice, const char *ifna
 	if (notice->service[0])
 		json_object_object_add(obj, "service", json_object_new_string(notice->service));
 	if (notice->detail)
-		json_object_object_add(obj, "reason",
-				       json_object_new_string(services_armed_by_name(notice->detail)));
+		json_object_object_add(
+			obj, "reason",
+			json_object_new_string(services_armed_by_name(notice->detail)));
 	for (i = 0; i < FIGURES; i++) {
 		if (kind->figure[i][0])
 			json_object_object_add(obj, kind->figure[i],

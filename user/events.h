@@ -25,9 +25,6 @@ int events_fd(const struct events *events);
 /* Calls seen for each that waits; how many, or a negative errno. */
 int events_read(struct events *events);
 
-/* One of the kinds that the user side makes. service may be NULL. */
-struct sw_notice events_make(enum sw_notice_kind kind, const char *service);
-
 /* "service web is under attack ...: armed by syn_rate, syns_per_s 2412, half_open 31" */
 void events_text(const struct sw_notice *notice, char *ret, size_t size);
 

@@ -24,6 +24,8 @@ static __u64 now_ms(void)
 void member_forget(struct member *member)
 {
 	host_maps_close(&member->maps);
+	events_close(member->events);
+	member->events = NULL;
 	member->on = false;
 	member->wait_ms = 0;
 	member->trouble[0] = '\0';

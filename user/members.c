@@ -197,6 +197,33 @@ void members_rotate(struct members *m)
 	}
 }
 
+static void tell_event(const struct sw_notice *notice, void *arg)
+{
+	const struct members *m = arg;
+	char text[256];
+
+	events_text(notice, text, sizeof(text));
+	log_event(m->log, notice->kind == SW_NOTICE_DISARMED ? LOG_NOTICE : LOG_WARNING,
+		  m->reading->name, events_json(notice, m->reading->name), "%s", text);
+}
+
+void members_tell_events(struct members *m)
+{
+	struct member *member;
+	struct why ignored;
+
+	for (member = m->item; member < m->item + m->count; member++) {
+		if (!member->on)
+			continue;
+		/* While `synward events` reads them they are told there. */
+		if (!member->events &&
+		    events_open(&member->guard, -1, tell_event, m, &member->events, &ignored))
+			continue;
+		m->reading = member;
+		events_read(member->events);
+	}
+}
+
 void members_remove(struct members *m)
 {
 	int i;

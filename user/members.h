@@ -7,6 +7,7 @@
 #define SYNWARD_MEMBERS_H
 
 #include "config.h"
+#include "events.h"
 #include "helper.h"
 #include "rotation.h"
 
@@ -18,6 +19,7 @@ struct member {
 	struct sw_info info;
 	struct host_maps maps;
 	struct rotation rotation;
+	struct events *events; /* NULL: not read yet, or by another process */
 	struct ports ports;   /* as last written: without those that are redirected */
 	unsigned int wait_ms; /* between tries to put the guard on */
 	__u64 next_try_ms;    /* CLOCK_MONOTONIC */
@@ -36,6 +38,7 @@ struct members {
 	bool sweep_due;              /* interfaces are gone whose pins are still there */
 	struct member item[MEMBERS_MAX];
 	int count;
+	const struct member *reading; /* whose events these are */
 };
 
 /*
@@ -56,6 +59,9 @@ void members_refresh(struct members *m);
 
 /* Brings new keys in where it is time. */
 void members_rotate(struct members *m);
+
+/* Writes to the log what the guards told since. */
+void members_tell_events(struct members *m);
 
 /* Takes every guard off. */
 void members_remove(struct members *m);

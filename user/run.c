@@ -22,6 +22,7 @@
 #include "privileges.h"
 
 #define TICK_MS 5000     /* failed interfaces, changed routes and rules, keys, watchdog */
+#define EVENTS_MS 500    /* between looks at what the guards tell */
 #define REFRESH_SHARE 20 /* a refresh takes at most one part in so many of the time */
 
 struct daemon {
@@ -227,6 +228,14 @@ static int tick(void *arg)
 	return 0;
 }
 
+static int tell_events(void *arg)
+{
+	struct daemon *d = arg;
+
+	members_tell_events(&d->members);
+	return 0;
+}
+
 static int watch_signals(struct daemon *d)
 {
 	sigset_t set;
@@ -256,6 +265,8 @@ static int prepare(struct daemon *d, struct why *why)
 		err = loop_add(&d->loop, d->helper.fd, helper_gone, d);
 	if (!err)
 		err = loop_every(&d->loop, TICK_MS, tick, d);
+	if (err >= 0)
+		err = loop_every(&d->loop, EVENTS_MS, tell_events, d);
 	if (err < 0)
 		return why_is(why, err, "cannot prepare the event loop: %s", strerror(-err));
 	err = helper_check_machine(&d->helper, why);

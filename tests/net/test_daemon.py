@@ -23,7 +23,7 @@ from conftest import Bed
 from guard import Guard, leftover_pins, map_read, bpf_open
 from peer import Peer, synack_look
 from server import Echo, connect, read_exactly
-from world import ROOT, SYNWARD, VETH_PEER, Link, wait_until
+from world import FLOOD, ROOT, SYNWARD, VETH_PEER, Link, wait_until
 
 PLAIN = "[interface sw0]\nxdp = native\n"
 CAP_BPF_AND_NET_ADMIN = 1 << 39 | 1 << 12
@@ -258,6 +258,23 @@ def test_gives_up_privileges(daemon):
     for name in ("CapPrm", "CapEff", "CapBnd"):
         assert int(status[name], 16) == CAP_BPF_AND_NET_ADMIN, name
     assert status["NoNewPrivs"] == "1"
+
+
+def test_an_attack_is_told_in_the_log(plain_bed, daemon):
+    daemon.write(PLAIN + "[service web]\nmode = auto\nsyn-start = 500\nsyn-end = 300\nhold = 1s\n")
+    daemon.options = ("-j",)
+    daemon.start()
+    with plain_bed.guarded.taking_live_frames():
+        listener = plain_bed.listen("ipv4")
+        plain_bed.client.spawn(FLOOD, "cg0", "--to", plain_bed.guarded.server_addr["ipv4"], "--port", listener.port,
+                               "--sources", "198.18.0.0/15", "--seconds", 2, "--rate", 5000).wait()
+        assert daemon.says("attack is over"), daemon.log()
+    told = [json.loads(line) for line in daemon.log().splitlines() if '"event"' in line]
+    assert [(line["event"], line["service"], line["interface"]) for line in told] == [
+        ("armed", "web", "sw0"), ("disarmed", "web", "sw0")]
+    assert told[0]["reason"] == "syn_rate" and told[0]["syns_per_s"] >= 500
+    refused = plain_bed.server.run(SYNWARD, "events", "sw0", "-c", "1", check=False)
+    assert refused.returncode == 1 and "log" in refused.stderr
 
 
 def test_one_daemon_a_namespace(plain_bed, daemon):
