@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "checks.h"
 #include "cli.h"
+#include "flow_table.h"
 #include "install.h"
 #include "pins.h"
 
@@ -12,16 +17,27 @@ struct detach {
 	struct cli *cli;
 	const char *ifname;
 	bool all;
+	long drain_s; /* how long to wait for translated connections to end; -1: not at all */
 	struct json_object *done; /* names of interfaces */
 	__u64 netns_inode;
 };
 
 static const struct argp_option options[] = {
-	{"all", 'A', NULL, 0, "Every guarded interface of this network namespace", 0}, {}};
+	{"all", 'A', NULL, 0, "Every guarded interface of this network namespace", 0},
+	{"drain", 'd', "SECONDS", 0,
+	 "On the proxy path, take no new connections and wait for those translated to end, "
+	 "so long at most",
+	 0},
+	{}};
+
+#define DRAIN_MAX_S 604800 /* a week */
+#define DRAIN_LOOK_MS 200
+#define DRAIN_TELL_S 5
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct detach *d = state->input;
+	char *end;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
@@ -29,6 +45,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'A':
 		d->all = true;
+		return 0;
+	case 'd':
+		d->drain_s = strtol(arg, &end, 10);
+		if (*arg < '0' || *arg > '9' || *end || d->drain_s > DRAIN_MAX_S)
+			argp_error(state, "no number of seconds up to %d: '%s'", DRAIN_MAX_S, arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (d->ifname)
@@ -39,10 +60,77 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!d->ifname == !d->all)
 			argp_error(state,
 				   d->all ? "an interface or --all, not both" : "which interface?");
+		if (d->all && d->drain_s >= 0)
+			argp_error(state, "--drain is for one interface");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+	interrupted = 1;
+}
+
+/* Until the last flow is over or the time is up; the flows left, or a negative errno. */
+static long wait_for_flows(struct detach *d, const struct guard *g, struct why *why)
+{
+	const struct timespec pause = {.tv_nsec = DRAIN_LOOK_MS * 1000000L};
+	__u64 began_ns = flow_table_now_ns(), waited_s, told_s = 0;
+	long left;
+
+	for (;;) {
+		left = flow_table_live(g, why);
+		waited_s = (flow_table_now_ns() - began_ns) / SW_NS_PER_S;
+		if (left <= 0 || waited_s >= (__u64)d->drain_s)
+			return left;
+		if (interrupted)
+			return why_is(why, -EINTR,
+				      "interrupted with %ld connections left; it stays guarded",
+				      left);
+		if (!d->cli->json && waited_s >= told_s + DRAIN_TELL_S) {
+			told_s = waited_s;
+			fprintf(stderr, "synward: %s: %ld connections left after %llu s\n",
+				g->ifname, left, waited_s);
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* Without the lock, which others may want meanwhile. */
+static int drain(struct detach *d, struct why *why)
+{
+	struct sigaction act = {.sa_handler = on_signal}; /* no SA_RESTART */
+	struct why ignored;
+	struct guard g;
+	long left;
+	int err;
+
+	err = guard_by_name(d->ifname, &g, why);
+	if (!err)
+		err = flow_table_drain(&g, true, why);
+	if (err)
+		return err;
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	left = wait_for_flows(d, &g, why);
+	if (left < 0)
+		flow_table_drain(&g, false, &ignored);
+	return left < 0 ? (int)left : 0;
+}
+
+/* What is translated ends with the guard. */
+static void warn_of_flows(struct detach *d, const struct guard *g)
+{
+	struct why ignored;
+	long left = flow_table_live(g, &ignored);
+
+	if (left > 0)
+		say_warning(d->cli, g->ifname, "%ld translated connections are lost%s", left,
+			    d->drain_s < 0 ? "; --drain waits for them to end" : "");
 }
 
 static int detach_one(struct detach *d, struct why *why)
@@ -58,6 +146,7 @@ static int detach_one(struct detach *d, struct why *why)
 		return err;
 	if (!state.ours_count && !guard_has(&g, NULL))
 		return why_is(why, -ENOENT, "is not guarded; 'synward status' lists what is");
+	warn_of_flows(d, &g);
 	err = install_remove(&g, why);
 	if (!err)
 		json_object_array_add(d->done, json_object_new_string(g.ifname));
@@ -72,6 +161,7 @@ static int detach_each(const struct guard *g, void *arg)
 
 	if (g->netns_inode != d->netns_inode || !g->ifname[0])
 		return 0;
+	warn_of_flows(d, g);
 	if (install_remove(g, &why))
 		say_warning(d->cli, g->ifname, "%s", why.text);
 	else
@@ -110,6 +200,8 @@ static int detach(struct detach *d, struct why *why)
 	int lock, err;
 
 	err = check_privileges(NULL, why);
+	if (!err && d->drain_s >= 0)
+		err = drain(d, why);
 	if (err)
 		return err;
 	lock = pins_lock(why);
@@ -133,7 +225,7 @@ int cmd_detach(int argc, char **argv, struct cli *cli)
 		.doc = "Takes the guard off and leaves nothing behind.",
 		.children = children,
 	};
-	struct detach d = {.cli = cli, .done = json_object_new_array()};
+	struct detach d = {.cli = cli, .drain_s = -1, .done = json_object_new_array()};
 	struct why why = {};
 	int err;
 

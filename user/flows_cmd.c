@@ -5,20 +5,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-
 #include "cli.h"
-#include "flow.h"
+#include "flow_table.h"
 #include "guard.h"
-#include "pins.h"
 #include "ports.h"
 #include "prefix.h"
 #include "tuple.h"
 
-#define BATCH 4096 /* flows a system call */
 #define ENDPOINT_SIZE (INET6_ADDRSTRLEN + 9)
 
 /* In the order of enum sw_flow_state. */
@@ -34,7 +29,8 @@ struct flows_args {
 	bool count_only;
 	__u64 netns_inode, now_ns;
 	unsigned long shown;
-	bool found; /* a guard with flows */
+	bool found;                /* a guard with flows */
+	const struct guard *guard; /* whose are shown */
 	struct why why;
 };
 
@@ -207,90 +203,42 @@ static void print_plain(const struct flows_args *a, const struct sw_tuple *t,
 	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta);
 }
 
-static void show(struct flows_args *a, const struct guard *g, const struct sw_tuple *t,
-		 const struct sw_flow *f)
+static void show(const struct sw_tuple *t, const struct sw_flow *f, void *arg)
 {
+	struct flows_args *a = arg;
+
 	if (!is_wanted(a, t, f))
 		return;
 	if (!a->count_only && a->cli->json)
-		print_json(a, g, t, f);
+		print_json(a, a->guard, t, f);
 	else if (!a->count_only)
 		print_plain(a, t, f);
 	a->shown++;
 }
 
-struct batch {
-	struct sw_tuple key[BATCH];
-	struct sw_flow flow[BATCH];
-};
-
-/* All entries; those made or gone meanwhile may be told or not. */
-static int show_map(struct flows_args *a, const struct guard *g, int fd, struct batch *batch)
-{
-	__u32 place, count, i;
-	bool first = true;
-	int err;
-
-	do {
-		count = BATCH;
-		err = bpf_map_lookup_batch(fd, first ? NULL : &place, &place, batch->key,
-					   batch->flow, &count, NULL)
-			      ? -errno
-			      : 0;
-		if (err && err != -ENOENT)
-			return err;
-		for (i = 0; i < count; i++)
-			show(a, g, &batch->key[i], &batch->flow[i]);
-		first = false;
-	} while (!err);
-	return 0;
-}
-
-static int check_shape(int fd)
-{
-	struct bpf_map_info info = {};
-	__u32 length = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &length))
-		return -errno;
-	return info.key_size == sizeof(struct sw_tuple) && info.value_size == sizeof(struct sw_flow)
-		       ? 0
-		       : -EPROTO;
-}
-
 static int show_guard(const struct guard *g, void *arg)
 {
 	struct flows_args *a = arg;
-	struct batch *batch;
 	int fd, err;
 
-	if (g->netns_inode != a->netns_inode || !guard_has(g, "flows"))
+	if (g->netns_inode != a->netns_inode)
 		return 0;
-	a->found = true;
-	fd = pins_open(g, "flows");
+	fd = flow_table_open(g, &a->why);
 	if (fd < 0)
-		return why_is(&a->why, fd, "cannot open its flows: %s%s", strerror(-fd),
-			      fd == -EACCES || fd == -EPERM ? "; run as root" : "");
-	batch = malloc(sizeof(*batch));
-	err = batch ? check_shape(fd) : -ENOMEM;
-	if (!err)
-		err = show_map(a, g, fd, batch);
-	free(batch);
+		return fd == -ENOENT ? 0 : fd;
+	a->found = true;
+	a->guard = g;
+	err = flow_table_each(fd, show, a);
 	close(fd);
-	if (err == -EPROTO)
-		return why_is(&a->why, err,
-			      "guarded by another version of synward; attach again with this one");
 	return err ? why_is(&a->why, err, "cannot read its flows: %s", strerror(-err)) : 0;
 }
 
 static int show_flows(struct flows_args *a)
 {
-	struct timespec now;
 	struct guard g;
 	int err;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	a->now_ns = now.tv_sec * SW_NS_PER_S + now.tv_nsec;
+	a->now_ns = flow_table_now_ns();
 	err = guard_netns(&a->netns_inode);
 	if (err)
 		return err;

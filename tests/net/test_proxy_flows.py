@@ -6,8 +6,10 @@
 import ctypes
 import json
 import os
+import signal
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -115,3 +117,56 @@ def test_a_full_table_forgets_the_longest_silent_and_takes_new_ones():
                 sock.close()
     finally:
         bed.remove()
+
+
+def test_detach_waits_for_flows_if_told_to(family):
+    made = ProxyBed("routed", "native")
+    try:
+        with made.listen(family) as listener:
+            def pair():
+                sock = connect(made.client, family, made.guarded.server_addr[family], listener.port)
+                return sock, listener.accept()
+
+            def speaks(sock, conn):
+                sock.sendall(b"x")
+                return read_exactly(conn, 1) == b"x"
+
+            old, old_conn = pair()
+            with old, old_conn:
+                child = made.box.spawn(SYNWARD, "detach", "sw0", "--drain", "60")
+                time.sleep(0.7)  # listeners are looked at anew four times a second
+                with made.guard.counting() as moved:
+                    new, new_conn = pair()
+                with new, new_conn:
+                    assert moved["synack_sent"] == 0
+                    assert speaks(old, old_conn) and speaks(new, new_conn) and child.poll() is None
+                    assert made.guard.attached
+                    old.close()
+                    assert old_conn.recv(1) == b""
+                    old_conn.close()
+                    assert child.wait(20) == 0 and not made.guard.attached
+                    assert speaks(new, new_conn)
+    finally:
+        made.remove()
+
+
+def test_detach_says_what_it_loses_and_an_interrupted_drain_goes_on():
+    made = ProxyBed("routed", "native")
+    try:
+        with made.listen("ipv4") as listener:
+            with connect(made.client, "ipv4", made.guarded.server_addr["ipv4"], listener.port) as sock, listener.accept() as conn:
+                child = made.box.spawn(SYNWARD, "detach", "sw0", "--drain", "60", stderr=subprocess.PIPE)
+                time.sleep(0.5)
+                child.send_signal(signal.SIGINT)
+                assert b"stays guarded" in child.communicate(timeout=20)[1] and child.returncode == 1
+                time.sleep(0.5)
+                with made.guard.counting() as moved, \
+                        connect(made.client, "ipv4", made.guarded.server_addr["ipv4"], listener.port), listener.accept():
+                    pass
+                assert moved["synack_sent"] == 1
+                sock.sendall(b"x")
+                assert read_exactly(conn, 1) == b"x"
+                done = made.guard.cli("detach", "sw0", "--drain", "0")
+                assert "translated connections are lost" in done.stderr and not made.guard.attached
+    finally:
+        made.remove()
