@@ -11,6 +11,7 @@
 #include "lib/inward.h"
 #include "lib/outward.h"
 #include "lib/icmp.h"
+#include "lib/trace.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -226,7 +227,7 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
-	return sw_verdict(sw_proxy(ctx));
+	return sw_verdict(sw_traced(ctx, sw_proxy(ctx)));
 }
 
 /* tc egress of the same interface. */

@@ -16,6 +16,7 @@ import frame as f
 import pytest
 from guard import bpf_open, map_read
 from peer import Peer
+from proxy_world import ProxyBed
 from server import Echo, connect, nobody, read_exactly, readable_by_nobody
 from test_flood import under_flood  # noqa: F401: a fixture
 from world import SYNWARD, wait_until
@@ -82,6 +83,24 @@ def test_a_handshake_to_its_close(bed, family):
     assert told[-1]["ack_relative"] == 102
     times = [s["time"] for s in told]
     assert times == sorted(times)
+
+
+def test_the_proxy_path(family):
+    """The same on the proxy path: the ACK opens a flow, and what the server says is told as it leaves."""
+    made = ProxyBed("local", "native")
+    try:
+        with Echo(made.server, family) as echo:
+            exchange(made, family, echo.port)  # its options are known from now on
+            time.sleep(0.5)
+            trace = Trace(made, "-j", "--port", echo.port)
+            port = exchange(made, family, echo.port)
+            told = [s for s in trace.segments() if s["client_port"] == port]
+        verdicts = [s["verdict"] for s in told if s["sender"] == "client"]
+        assert verdicts[:2] == ["synack_sent", "flow_opened"] and told[1]["sender"] == "synward", told
+        assert set(verdicts[2:]) == {"flow_segment"}, told
+        assert sum(s["payload_bytes"] for s in told if s["sender"] == "kernel") == 100, told
+    finally:
+        made.remove()
 
 
 def test_the_ladder(bed, family):
