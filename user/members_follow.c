@@ -61,8 +61,10 @@ static void follow_renames(struct members *m)
 		if (!m->item[i].on)
 			continue;
 		old[count++] = m->item[i];
+		/* The copy has what it holds. */
 		m->item[i].on = false;
-		m->item[i].maps.count = 0; /* the copy has them */
+		m->item[i].maps.count = 0;
+		m->item[i].events = NULL;
 	}
 	for (i = 0; i < count; i++) {
 		if (!if_indextoname(old[i].guard.ifindex, name))
