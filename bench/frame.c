@@ -212,4 +212,6 @@ void frame_build(const struct frame_spec *spec, const struct frame_kind *kind,
 		build_ipv4(spec, ret, proto, l4_bytes);
 	ret->l4_sum = l4_sum(spec, ret, proto, l4_bytes);
 	ret->length = frame_l4_at(spec) + l4_bytes;
+	if (ret->length < ETH_ZLEN)
+		ret->length = ETH_ZLEN; /* as it comes off a wire */
 }

@@ -110,7 +110,7 @@ static __always_inline void sw_kernel_stamp(struct bpf_sock *sk, const struct sw
 }
 
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
-					     const struct sw_tuple *t)
+					     const struct sw_tuple *t, __u64 now_ns)
 {
 	if (BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies) != SW_SYNCOOKIES_ALWAYS) {
 		l->state = SW_LISTENER_NONE;
@@ -120,6 +120,11 @@ static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_s
 		l->flags &= ~SW_LF_TSTAMP;
 	if (l->state == SW_LISTENER_OPEN)
 		sw_kernel_stamp(sk, t);
+}
+
+static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+{
+	return true;
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,

@@ -5,6 +5,7 @@
  * tc ingress, which gives it to the listener.
  */
 #include "lib/guard.h"
+#include "lib/start.h"
 #include "lib/trace.h"
 #include "lib/handoff.h"
 #include "lib/skew.h"
@@ -12,17 +13,23 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
-					     const struct sw_tuple *t)
+					     const struct sw_tuple *t, __u64 now_ns)
 {
+	sw_start_make(t, now_ns);
+}
+
+static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+{
+	return sw_start_find(t, scene->secret, scene->cfg, scene->now_ns, &scene->start);
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
 					 __u32 *ret_seq, __u32 *ret_tsval)
 {
-	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ts_bits;
+	__u32 ts_bits;
 
-	*ret_seq = sw_cookie_make(&scene->secret->cookie, &pkt->tuple, pkt->seq, epoch, agreed, &ts_bits);
+	*ret_seq = sw_cookie_make(scene->start, &pkt->tuple, pkt->seq, agreed, &ts_bits);
 	*ret_tsval = sw_cookie_tsval(scene->now_ms, ts_bits);
 	return true;
 }
@@ -39,7 +46,6 @@ static __always_inline bool may_be_ahead(const struct sw_scene *scene)
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
-	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns);
 	struct sw_tcpopts seen, agreed;
 	__u64 unused;
 
@@ -47,13 +53,12 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 		sw_options(ctx, pkt, &seen);
 	else if (!sw_options_common(ctx, pkt, &seen, &unused))
 		return SW_UNFAMILIAR;
-	if (!sw_cookie_check(&scene->secret->cookie, &pkt->tuple, pkt->seq - 1, pkt->ack - 1, epoch,
+	if (!sw_cookie_check(&scene->secret->cookie, scene->start, &pkt->tuple, pkt->seq - 1, pkt->ack - 1,
 			     &seen, &agreed)) {
 		if (may_be_ahead(scene)) {
 			if (plain)
 				return SW_UNFAMILIAR;
-			if (sw_cookie_is_ahead(&pkt->tuple, &seen,
-					       (__u64)(pkt->seq - 1) << 32 | (pkt->ack - 1), epoch))
+			if (sw_cookie_is_ahead(pkt, &seen, scene->start->epoch))
 				sw_count_event(SW_EV_COOKIE_AHEAD);
 		}
 		return SW_ACK_INVALID;

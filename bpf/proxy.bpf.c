@@ -20,16 +20,21 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 	      */
 
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
-					     struct net *net, const struct sw_tuple *t)
+					     struct net *net, const struct sw_tuple *t, __u64 now_ns)
 {
+}
+
+static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+{
+	return true;
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
 					 __u32 *ret_seq, __u32 *ret_tsval)
 {
-	__u32 epoch = sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ts_bits;
 	struct sw_tcpopts offered;
+	__u32 ts_bits;
 
 	if (scene->listener->learn &
 	    (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN)) {
@@ -38,8 +43,7 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 				  scene->now_ns))
 			return false;
 	}
-	*ret_seq = sw_cookie_make(&scene->secret->cookie, &pkt->tuple, pkt->seq, epoch, agreed,
-				  &ts_bits);
+	*ret_seq = sw_cookie_make(scene->start, &pkt->tuple, pkt->seq, agreed, &ts_bits);
 	*ret_tsval = sw_cookie_tsval(scene->now_ms, ts_bits);
 	return true;
 }
@@ -48,16 +52,17 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
  * Looks for the cookie of the segment's own number, and of the one before: a window probe
  * is behind by one. A function of its own: the verifier walks it once for both callers.
  */
-__noinline int sw_find_cookie(const struct sw_packet *pkt, __u32 epoch, struct sw_found *ret)
+__noinline int sw_find_cookie(const struct sw_packet *pkt, const struct sw_cookie_start *start,
+			      struct sw_found *ret)
 {
 	struct sw_secrets *secret = SW_THE(secrets);
 	int i;
 
-	if (!secret || !pkt || !ret || pkt->header_length < sizeof(struct tcphdr))
+	if (!secret || !pkt || !start || !ret || pkt->header_length < sizeof(struct tcphdr))
 		return 0;
 	ret->isn = pkt->seq - 1;
 	for (i = 0; i < 2; i++) {
-		if (sw_cookie_check(&secret->cookie, &pkt->tuple, ret->isn, pkt->ack - 1, epoch,
+		if (sw_cookie_check(&secret->cookie, start, &pkt->tuple, ret->isn, pkt->ack - 1,
 				    &ret->seen, &ret->agreed))
 			return 1;
 		if (pkt->l4_length != pkt->header_length)
@@ -72,7 +77,7 @@ static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_pack
 {
 	/* Not by it: calls add up their stacks. */
 	sw_options(ctx, pkt, &ret->seen);
-	return sw_find_cookie(pkt, sw_epoch(scene->now_ns + scene->cfg->epoch_offset_ns), ret);
+	return sw_find_cookie(pkt, scene->start, ret);
 }
 
 /* An ACK of no flow and without a cookie. */
@@ -209,8 +214,8 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	scene.listener = sw_target_find(&pkt->tuple, scene.secret->hash_seed[0],
-					ctx->ingress_ifindex, scene.now_ns);
+	scene.listener = sw_target_find(&pkt->tuple, scene.secret, scene.cfg, ctx->ingress_ifindex,
+					scene.now_ns, &scene.start);
 	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE ||
 	    !frame_is_for_us(ctx, scene.listener))
 		return SW_NOT_GUARDED;
@@ -237,12 +242,14 @@ int synward_tc(struct __sk_buff *skb)
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	struct sw_secrets *secret = SW_THE(secrets);
 	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_config *cfg = SW_THE(config);
+	const struct sw_cookie_start *unused;
 	struct sw_listener *l;
 	struct sw_packet pkt;
 	struct sw_flow *f;
 	__u64 now_ns;
 
-	if (!mine || !secret || !slot)
+	if (!mine || !secret || !slot || !cfg)
 		return SW_TC_NEXT;
 	if (skb->data_end - skb->data < SW_PULL_MAX)
 		bpf_skb_pull_data(skb, skb->len < SW_PULL_MAX ? skb->len : SW_PULL_MAX);
@@ -256,7 +263,7 @@ int synward_tc(struct __sk_buff *skb)
 		return SW_TC_NEXT;
 	}
 	now_ns = sw_now_ns(&slot->walk);
-	l = sw_target_find(&pkt.tuple, secret->hash_seed[0], skb->ifindex, now_ns);
+	l = sw_target_find(&pkt.tuple, secret, cfg, skb->ifindex, now_ns, &unused);
 	if (!l || l->state == SW_LISTENER_NONE || pkt.header_length < sizeof(struct tcphdr))
 		return SW_TC_NEXT;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);

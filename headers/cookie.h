@@ -8,7 +8,7 @@
  *   TSval's low byte:  | 7 mss 6 | 5 ecn | 4 sack | 3 wscale 0 |
  * without:             | 31 ... mac 23 ... 9 | 8 epoch 7 | 6 sack | 5 wscale 2 | 1 mss 0 |
  *
- * mac is SipHash-2-4 over addresses, client ISN, ports, epoch and each option bit.
+ * mac is SipHash-2-4 over addresses, epoch, client ISN, ports and each option bit.
  */
 #ifndef SYNWARD_COOKIE_H
 #define SYNWARD_COOKIE_H
@@ -115,45 +115,73 @@ static __always_inline __u16 sw_mss_value(__u32 index, int v6, int tstamp)
 }
 
 /*
- * The message under the MAC, IPv4 23 bytes, IPv6 47: addresses, ISN and ports, epoch,
- * and option_bits (24 bits at most). Every field has its own bits: widened first.
+ * The message under the MAC, IPv4 23 bytes, IPv6 47. First what the cookies of one server
+ * have in common, for IPv4 with the epoch: its two of ten rounds, for IPv6 four of sixteen,
+ * need to be done once an epoch only. epoch chooses the key as well.
  */
-static __always_inline __u32 sw_cookie_mac(const struct sw_key *key, const struct sw_tuple *t,
-					   __u32 isn, __u32 epoch, __u32 option_bits)
+static __always_inline struct sw_siphash sw_cookie_mac_start(const struct sw_key *key,
+							     const struct sw_tuple *t, __u32 epoch)
 {
-	__u64 flow = (__u64)isn << 32 | (__u32)t->sport << 16 | t->dport;
-	__u64 tail = (__u64)(option_bits & 0xffffff) << 32 | epoch;
 	struct sw_siphash s;
 
 	sw_siphash_init(&s, key);
 	if (t->family_v6) {
-		sw_siphash_word(&s, t->saddr_hi);
-		sw_siphash_word(&s, t->saddr_lo);
 		sw_siphash_word(&s, t->daddr_hi);
 		sw_siphash_word(&s, t->daddr_lo);
-		sw_siphash_word(&s, flow);
+	} else {
+		sw_siphash_word(&s, (__u64)epoch << 32 | (__u32)t->daddr_lo);
+	}
+	return s;
+}
+
+/* The rest of it: client, ISN, ports and option_bits (24 bits at most), each with bits of its own. */
+static __always_inline __u32 sw_cookie_mac(const struct sw_siphash *start, const struct sw_tuple *t,
+					   __u32 isn, __u32 epoch, __u32 option_bits)
+{
+	__u64 tail = (__u64)(option_bits & 0xffffff) << 32 | (__u32)t->sport << 16 | t->dport;
+	struct sw_siphash s = { start->v0, start->v1, start->v2, start->v3 };
+
+	if (t->family_v6) {
+		sw_siphash_word(&s, t->saddr_hi);
+		sw_siphash_word(&s, t->saddr_lo);
+		sw_siphash_word(&s, (__u64)isn << 32 | epoch);
 		return (__u32)(sw_siphash_end(&s, tail, 47) >> 32);
 	}
-	sw_siphash_word(&s, t->saddr_lo << 32 | (__u32)t->daddr_lo);
-	sw_siphash_word(&s, flow);
+	sw_siphash_word(&s, (__u64)isn << 32 | (__u32)t->saddr_lo);
 	return (__u32)(sw_siphash_end(&s, tail, 23) >> 32);
+}
+
+/* What cookies to one server are made from in one epoch. As secret as the key. */
+struct sw_cookie_start {
+	struct sw_siphash mac;
+	__u32 epoch;
+	__u32 pad;
+};
+
+/* For cookies to t's server, made in epoch, checked in it or later. */
+static __always_inline void sw_cookie_start(const struct sw_secret *secret, const struct sw_tuple *t,
+					    __u32 epoch, struct sw_cookie_start *ret)
+{
+	ret->mac = sw_cookie_mac_start(sw_epoch_key(secret, epoch), t, epoch);
+	ret->epoch = epoch;
 }
 
 #define SW_COOKIE_HAS_TS (1U << 16) /* in option_bits: the two layouts never meet */
 
 /*
- * The cookie for a SYN of that tuple and ISN (host order), with the options that were
- * agreed on. ret_ts_bits: to stand in the low byte of TSval; 0 without timestamps.
+ * The cookie, made in start's epoch, for a SYN of that tuple and ISN (host order), with the
+ * options that were agreed on. ret_ts_bits: to stand in the low byte of TSval; 0 without
+ * timestamps.
  */
-static __always_inline __u32 sw_cookie_make(const struct sw_secret *secret, const struct sw_tuple *t,
-					    __u32 isn, __u32 epoch, const struct sw_tcpopts *agreed,
-					    __u32 *ret_ts_bits)
+static __always_inline __u32 sw_cookie_make(const struct sw_cookie_start *start,
+					    const struct sw_tuple *t, __u32 isn,
+					    const struct sw_tcpopts *agreed, __u32 *ret_ts_bits)
 {
 	int tstamp = !!(agreed->flags & SW_OPT_TSTAMP);
 	__u32 mss = sw_mss_index(agreed->mss, t->family_v6, tstamp);
 	__u32 sack = !!(agreed->flags & SW_OPT_SACK);
 	__u32 ecn = !!(agreed->flags & SW_OPT_ECN);
-	__u32 wscale = agreed->wscale & 15;
+	__u32 wscale = agreed->wscale & 15, epoch = start->epoch;
 	__u32 mask, low, bits;
 
 	if (tstamp) {
@@ -167,7 +195,7 @@ static __always_inline __u32 sw_cookie_make(const struct sw_secret *secret, cons
 		bits = low;
 		mask = SW_COOKIE_MAC_PLAIN;
 	}
-	return (sw_cookie_mac(sw_epoch_key(secret, epoch), t, isn, epoch, bits) & mask) | low;
+	return (sw_cookie_mac(&start->mac, t, isn, epoch, bits) & mask) | low;
 }
 
 /* The epoch that the two low bits mean, seen from now: one ahead, this one, or up to two back. */
@@ -180,22 +208,24 @@ static __always_inline __u32 sw_cookie_epoch(__u32 bits, __u32 now_epoch)
 
 /*
  * 1 if cookie (the ACK's number less 1) was made for that tuple and ISN (the segment's
- * sequence number less 1) in an epoch still good; ret_agreed is then what was agreed on,
- * its tsval and tsecr those of seen. seen: the options of this segment.
+ * sequence number less 1) in an epoch still good in start's; ret_agreed is then what was
+ * agreed on, its tsval and tsecr those of seen. seen: the options of this segment.
  */
-static __always_inline int sw_cookie_check(const struct sw_secret *secret, const struct sw_tuple *t,
-					   __u32 isn, __u32 cookie, __u32 now_epoch,
+static __always_inline int sw_cookie_check(const struct sw_secret *secret,
+					   const struct sw_cookie_start *start,
+					   const struct sw_tuple *t, __u32 isn, __u32 cookie,
 					   const struct sw_tcpopts *seen, struct sw_tcpopts *ret_agreed)
 {
 	int tstamp = !!(seen->flags & SW_OPT_TSTAMP);
 	__u32 mask, low, bits, epoch, sack, ecn, wscale, mss;
+	struct sw_siphash mac;
 
 	if (tstamp) {
 		__u32 ts_bits = seen->tsecr & SW_COOKIE_TS_MASK;
 
 		mask = SW_COOKIE_MAC_TS;
 		low = cookie & ~mask;
-		epoch = sw_cookie_epoch(low >> 1 & 3, now_epoch);
+		epoch = sw_cookie_epoch(low >> 1 & 3, start->epoch);
 		mss = (ts_bits >> 6) << 1 | (low & 1);
 		ecn = ts_bits >> 5 & 1;
 		sack = ts_bits >> 4 & 1;
@@ -204,14 +234,18 @@ static __always_inline int sw_cookie_check(const struct sw_secret *secret, const
 	} else {
 		mask = SW_COOKIE_MAC_PLAIN;
 		low = cookie & ~mask;
-		epoch = sw_cookie_epoch(low >> 7 & 3, now_epoch);
+		epoch = sw_cookie_epoch(low >> 7 & 3, start->epoch);
 		mss = low & 3;
 		ecn = 0;
 		sack = low >> 6 & 1;
 		wscale = low >> 2 & 15;
 		bits = low;
 	}
-	if ((sw_cookie_mac(sw_epoch_key(secret, epoch), t, isn, epoch, bits) ^ cookie) & mask)
+	if (epoch == start->epoch)
+		mac = (struct sw_siphash){ start->mac.v0, start->mac.v1, start->mac.v2, start->mac.v3 };
+	else
+		mac = sw_cookie_mac_start(sw_epoch_key(secret, epoch), t, epoch);
+	if ((sw_cookie_mac(&mac, t, isn, epoch, bits) ^ cookie) & mask)
 		return 0;
 	*ret_agreed = (struct sw_tcpopts){
 		.tsval = seen->tsval,

@@ -66,15 +66,29 @@ static int set_constant(struct bpf_object *obj, const char *name, const void *va
 	return err;
 }
 
-static int prepare(struct bpf_object *obj)
+/* The caches that each CPU has one of; which there are depends on the path. */
+static int size_caches(struct bpf_object *obj)
 {
-	struct bpf_map *listeners = bpf_object__find_map_by_name(obj, "listeners");
-	int cpus = libbpf_num_possible_cpus(), err;
-	__u64 tick = tick_ns();
+	static const char *const cache[] = {"listeners", "starts"};
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+	struct bpf_map *map;
+	size_t i;
 
 	if (cpus < 1)
 		return cpus ?: -EINVAL;
-	err = listeners ? bpf_map__set_max_entries(listeners, SW_LISTENER_SLOTS * cpus) : -ENOENT;
+	for (i = 0; !err && i < sizeof(cache) / sizeof(*cache); i++) {
+		map = bpf_object__find_map_by_name(obj, cache[i]);
+		if (map)
+			err = bpf_map__set_max_entries(map, SW_LISTENER_SLOTS * cpus);
+	}
+	return err;
+}
+
+static int prepare(struct bpf_object *obj)
+{
+	__u64 tick = tick_ns();
+	int err = size_caches(obj);
+
 	return err ?: set_constant(obj, "sw_tick_ns", &tick, sizeof(tick));
 }
 

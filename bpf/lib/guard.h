@@ -29,9 +29,13 @@ struct sw_scene {
 	const struct sw_config *cfg;
 	const struct sw_walk *state;
 	const struct sw_listener *listener;
+	const struct sw_cookie_start *start; /* of modes that make their own cookies */
 	__u64 now_ns; /* CLOCK_MONOTONIC, to the tick */
 	__u32 now_ms; /* of the clock for TSval */
 };
+
+/* False: what the mode keeps beside t's listener is stale, and both are to be read. */
+static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t);
 
 /*
  * The SYN-ACK's sequence number and, if timestamps were agreed on, its TSval. Takes out of
@@ -405,6 +409,8 @@ static __always_inline int judge(struct xdp_md *ctx, struct sw_packet *pkt, cons
 			       SW_NOT_GUARDED : SW_UNFAMILIAR;
 	if (l->state == SW_LISTENER_NONE || !frame_is_for_us(ctx, l))
 		return SW_NOT_GUARDED;
+	if (!sw_mode_ready(&scene, &pkt->tuple))
+		return SW_UNFAMILIAR;
 	/* What asks about a segment takes the packet's address, which must stay in registers here. */
 	if (plain && l->service & SW_LS_ASK)
 		return SW_UNFAMILIAR;
@@ -434,28 +440,28 @@ __noinline int judge_plain_ipv6(struct xdp_md *ctx)
 /* Any frame, into local.packet, and its listener read if that is stale; enum sw_parse. */
 __noinline int read_any(struct xdp_md *ctx)
 {
-	struct sw_secrets *secret = SW_THE(secrets);
-	struct sw_config *cfg = SW_THE(config);
+	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_local *mine = SW_THE(local);
+	const struct sw_tuple *t;
 	struct sw_listener *l;
 	enum sw_parse parsed;
-	__u64 now_ns;
 
-	if (!secret || !cfg || !slot || !mine)
+	if (!scene.secret || !scene.cfg || !slot || !mine)
 		return SW_PARSE_OTHER;
 	parsed = sw_parse(ctx, &mine->packet);
 	if (parsed != SW_PARSE_TCP)
 		return parsed;
-	now_ns = sw_now_ns(&slot->walk);
-	l = sw_listener_slot(&mine->packet.tuple, secret->hash_seed[0]);
-	if (!l || sw_listener_is_fresh(l, &mine->packet.tuple, cfg, now_ns))
+	t = &mine->packet.tuple;
+	scene.now_ns = sw_now_ns(&slot->walk);
+	l = sw_listener_slot(t, scene.secret->hash_seed[0]);
+	if (!l || (sw_listener_is_fresh(l, t, scene.cfg, scene.now_ns) && sw_mode_ready(&scene, t)))
 		return SW_PARSE_TCP;
-	sw_listener_read(ctx, &mine->packet.tuple, l, now_ns);
+	sw_listener_read(ctx, t, l, scene.now_ns);
 	if (l->service & SW_LS_ASK)
-		sw_service_half_open(l, now_ns);
+		sw_service_half_open(l, scene.now_ns);
 	if (l->state == SW_LISTENER_NONE)
-		sw_closed_set(&mine->packet.tuple, cfg, secret->hash_seed[0], now_ns);
+		sw_closed_set(t, scene.cfg, scene.secret->hash_seed[0], scene.now_ns);
 	return SW_PARSE_TCP;
 }
 

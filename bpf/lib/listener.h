@@ -136,12 +136,13 @@ static __always_inline bool sw_address_is_loopback(const struct sw_tuple *t)
 
 /* What a mode asks of a listener beside: with every reading, after all else. */
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
-					     const struct sw_tuple *t);
+					     const struct sw_tuple *t, __u64 now_ns);
 
 /* Fills all but the key of *l from a listening socket. */
 static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_listener *l,
 					     struct bpf_sock *lsk, const struct tcp_sock *tp,
-					     const struct sw_config *cfg, const struct sw_tuple *t)
+					     const struct sw_config *cfg, const struct sw_tuple *t,
+					     __u64 now_ns)
 {
 	const struct inet_sock *inet = &tp->inet_conn.icsk_inet;
 	const struct sock *sk = &inet->sk;
@@ -188,7 +189,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 	sw_listener_buffers(l, tp, net, cfg);
 	l->mss = sw_mss_of_mtu(sw_dev_mtu(dev, t->family_v6), l->user_mss, t->family_v6);
 	sw_listener_windows(l, 0);
-	sw_mode_listener(l, lsk, net, t);
+	sw_mode_listener(l, lsk, net, t, now_ns);
 }
 
 /* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
@@ -227,7 +228,7 @@ __noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 	if (sk->state == SW_TCP_LISTEN) {
 		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 		if (tp)
-			sw_listener_fill(ctx, l, sk, tp, cfg, t);
+			sw_listener_fill(ctx, l, sk, tp, cfg, t, now_ns);
 		if (tp)
 			mine->half_open = tp->inet_conn.icsk_accept_queue.qlen.counter;
 	}
@@ -309,13 +310,19 @@ static __always_inline void sw_closed_set(const struct sw_tuple *t, const struct
 		*mark = sw_closed_mark(t, cfg, seed, now_ns);
 }
 
+/* Which entry of this CPU's cache belongs to t's destination. */
+static __always_inline __u32 sw_listener_at(const struct sw_tuple *t, __u64 seed)
+{
+	/* The seed keeps a flood from choosing ports that push a real one out. */
+	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
+
+	return bpf_get_smp_processor_id() * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
+}
+
 /* Where the listener of the packet's destination is cached on this CPU; NULL never, in practice. */
 static __always_inline struct sw_listener *sw_listener_slot(const struct sw_tuple *t, __u64 seed)
 {
-	__u32 cpu = bpf_get_smp_processor_id();
-	/* The seed keeps a flood from choosing ports that push a real one out. */
-	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
-	__u32 at = cpu * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
+	__u32 at = sw_listener_at(t, seed);
 
 	return bpf_map_lookup_elem(&listeners, &at);
 }

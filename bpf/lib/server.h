@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "address.h"
 #include "listener.h"
+#include "start.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -136,6 +137,7 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 		return 0;
 	}
 	l->state = SW_LISTENER_OPEN;
+	sw_start_make(t, now_ns);
 	if (s && s->seen_ns)
 		sw_target_seen(l, s);
 	else
@@ -146,20 +148,22 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 	return 0;
 }
 
-/* The service t goes to, from this CPU's cache; the window of its SYN-ACK is always 0. */
-static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple *t, __u64 seed,
-							  __u32 ifindex, __u64 now_ns)
+/*
+ * The service t goes to, from this CPU's cache, and what its cookies start from; the window
+ * of its SYN-ACK is always 0.
+ */
+static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple *t,
+							  const struct sw_secrets *secret,
+							  const struct sw_config *cfg, __u32 ifindex,
+							  __u64 now_ns,
+							  const struct sw_cookie_start **ret_start)
 {
-	__u64 place = seed ^ t->daddr_hi ^ t->daddr_lo ^ (__u64)t->dport << 40;
-	__u32 at =
-		bpf_get_smp_processor_id() * SW_LISTENER_SLOTS + sw_place(place, SW_LISTENER_BITS);
-	struct sw_listener *l = bpf_map_lookup_elem(&listeners, &at);
-	struct sw_config *cfg = SW_THE(config);
+	struct sw_listener *l = sw_listener_slot(t, secret->hash_seed[0]);
+	bool ready = sw_start_find(t, secret, cfg, now_ns, ret_start);
 
-	if (!l || !cfg)
+	if (!l || !*ret_start)
 		return NULL;
-	if (l->addr_lo != t->daddr_lo || l->addr_hi != t->daddr_hi || l->port != t->dport ||
-	    l->generation != cfg->generation || now_ns > l->fresh_until_ns)
+	if (!sw_listener_is_fresh(l, t, cfg, now_ns) || (l->state == SW_LISTENER_OPEN && !ready))
 		sw_target_read(t, l, ifindex, now_ns);
 	return l;
 }

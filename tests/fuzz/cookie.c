@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "cookie.h"
+#include "../cookies.h"
 
 struct input {
 	struct sw_secret secret;
@@ -39,14 +39,14 @@ static void check_any_ack(const struct input *in, const struct sw_tuple *t, __u3
 	__u32 ts_bits, epoch, later;
 
 	memset(&agreed, 0x5a, sizeof(agreed));
-	if (!sw_cookie_check(&in->secret, t, in->isn, cookie, in->now_epoch, seen, &agreed))
+	if (!cookie_taken(&in->secret, t, in->isn, cookie, in->now_epoch, seen, &agreed))
 		return;
 	MUST((agreed.flags & SW_OPT_TSTAMP) == (seen->flags & SW_OPT_TSTAMP));
 	MUST(agreed.mss >= (t->family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4));
 	MUST(agreed.wscale <= SW_WSCALE_NONE);
 	for (later = 0; later < 4; later++) {
 		epoch = in->now_epoch + 1 - later;
-		if (sw_cookie_make(&in->secret, t, in->isn, epoch, &agreed, &ts_bits) == cookie &&
+		if (cookie_made(&in->secret, t, in->isn, epoch, &agreed, &ts_bits) == cookie &&
 		    (!(seen->flags & SW_OPT_TSTAMP) ||
 		     ts_bits == (seen->tsecr & SW_COOKIE_TS_MASK)))
 			return;
@@ -59,7 +59,7 @@ static void check_handshake(const struct input *in, const struct sw_tuple *t,
 {
 	struct sw_tcpopts agreed, seen = {.tsval = 1, .flags = offer->flags & SW_OPT_TSTAMP};
 	__u32 ts_bits, tsval, later;
-	__u32 cookie = sw_cookie_make(&in->secret, t, in->isn, in->now_epoch, offer, &ts_bits);
+	__u32 cookie = cookie_made(&in->secret, t, in->isn, in->now_epoch, offer, &ts_bits);
 
 	MUST(ts_bits <= SW_COOKIE_TS_MASK);
 	tsval = sw_cookie_tsval(in->clock_ms, ts_bits);
@@ -69,7 +69,7 @@ static void check_handshake(const struct input *in, const struct sw_tuple *t,
 	for (later = 0; later < 4; later++) {
 		__u32 now = in->now_epoch - 1 + later;
 
-		MUST(sw_cookie_check(&in->secret, t, in->isn, cookie, now, &seen, &agreed));
+		MUST(cookie_taken(&in->secret, t, in->isn, cookie, now, &seen, &agreed));
 		MUST(agreed.mss <= offer->mss);
 		MUST(agreed.wscale == offer->wscale);
 		MUST((agreed.flags & SW_OPT_SACK) == (offer->flags & SW_OPT_SACK));
@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
 	check_handshake(&in, &t, &offer);
 
 	/* A good cookie under other options, and with the input's bits flipped in it. */
-	cookie = sw_cookie_make(&in.secret, &t, in.isn, in.now_epoch, &offer, &ts_bits);
+	cookie = cookie_made(&in.secret, &t, in.isn, in.now_epoch, &offer, &ts_bits);
 	check_any_ack(&in, &t, cookie, &seen);
 	seen.flags = offer.flags;
 	seen.tsecr = ts_bits;

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cookie.h"
+#include "../cookies.h"
 
 #define EPOCH 50000000
 #define CONTROL_BITS 20 /* one genuine cookie in 2^20 trials: the check is alive */
@@ -68,15 +68,15 @@ static void *count(void *arg)
 		t.saddr_lo = a >> 32;
 		t.sport = (__u16)(b >> 32);
 		seen.tsecr = (__u32)(b >> 48);
-		s->accepted += sw_cookie_check(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
+		s->accepted += cookie_taken(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
 
 		if (!(n & ((1U << CONTROL_BITS) - 1))) {
 			struct sw_tcpopts offer = {.mss = 1460, .wscale = 7, .flags = seen.flags};
 
-			cookie = sw_cookie_make(&secret, &t, isn, EPOCH, &offer, &seen.tsecr);
+			cookie = cookie_made(&secret, &t, isn, EPOCH, &offer, &seen.tsecr);
 			s->genuine++;
 			s->recognised +=
-				sw_cookie_check(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
+				cookie_taken(&secret, &t, isn, cookie, EPOCH, &seen, &agreed);
 		}
 	}
 	return NULL;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../cookies.h"
 #include "../unit/unit.h"
 #include "keyring.h"
 
@@ -38,14 +39,14 @@ static __u32 make(const struct machine *m, __u32 isn, __u64 now_ns)
 {
 	__u32 ts_bits;
 
-	return sw_cookie_make(&m->secret, &tuple, isn, sw_epoch(time_at(m, now_ns)), &options, &ts_bits);
+	return cookie_made(&m->secret, &tuple, isn, sw_epoch(time_at(m, now_ns)), &options, &ts_bits);
 }
 
 static int takes(const struct machine *m, __u32 isn, __u32 cookie, __u64 now_ns)
 {
 	struct sw_tcpopts seen = {}, agreed;
 
-	return sw_cookie_check(&m->secret, &tuple, isn, cookie, sw_epoch(time_at(m, now_ns)), &seen, &agreed);
+	return cookie_taken(&m->secret, &tuple, isn, cookie, sw_epoch(time_at(m, now_ns)), &seen, &agreed);
 }
 
 /* Word by word, as the kernel copies a map's value: a frame may be judged after each. */
