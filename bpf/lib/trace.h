@@ -180,18 +180,16 @@ static __always_inline bool sw_trace_is_on(void)
 	return t && __builtin_expect(t->on, 0);
 }
 
-/*
- * The guard's verdict, traced if somebody wants to see it. Looked up twice: a pointer kept
- * meanwhile would be spilled ("combined stack size of 4 calls is 528. Too large", clang 14).
- */
+/* The guard's verdict, traced if somebody wants to see it. */
 #define sw_traced(ctx, guard)                        \
 	({                                           \
+		bool on_ = sw_trace_is_on();         \
 		int verdict_;                        \
                                                      \
-		if (sw_trace_is_on())                \
+		if (on_)                             \
 			sw_trace_look(ctx);          \
 		verdict_ = (guard);                  \
-		if (sw_trace_is_on())                \
+		if (on_)                             \
 			sw_trace_tell(ctx, verdict_ & SW_VERDICT_REASON); \
 		verdict_;                            \
 	})
