@@ -71,14 +71,11 @@ enum sw_mode {
 	SW_MODE_AUTO,	 /* answers while the service is under attack */
 };
 
-#define SW_SF_SIGNED_PASS 0x01 /* SYNs with TCP-MD5 or TCP-AO go to the kernel where the listener has keys */
-#define SW_SF_MPTCP_PASS  0x02 /* SYNs with MP_CAPABLE or MP_JOIN go to the kernel */
-
 struct sw_service {
 	__u8 addr[16];		/* network order; IPv4 as ::ffff:a.b.c.d; all zero, length 0: any */
 	__u8 prefix_length;	/* of addr, 0 to 128; an IPv4 prefix is 96 longer */
 	__u8 mode;		/* enum sw_mode */
-	__u16 flags;		/* SW_SF_* */
+	__u16 pad;
 	__u16 port_first, port_last; /* host order, both included */
 	__u32 syn_start, syn_end; /* auto: SYNs a second, of all CPUs, that arm and that disarm; 0: not looked at */
 	__u32 half_open_start, half_open_end; /* auto: SYN_RECV sockets of one listener, likewise */
@@ -241,6 +238,7 @@ enum sw_listener_state {
 
 #define SW_LS_SLOT (SW_SERVICES - 1)
 #define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */
+#define SW_LS_AUTO 0x40 /* with SW_LS_ASK: mode auto without lists and limits */
 
 struct sw_listener {
 	__u64 addr_hi, addr_lo;	  /* as in struct sw_tuple */
@@ -262,7 +260,7 @@ struct sw_listener {
 	__u8 window_flags;	  /* SW_WF_* */
 	__u8 ttl;
 	__u8 tos;
-	__u8 service;		  /* slot, and SW_LS_ASK */
+	__u8 service;		  /* slot, SW_LS_ASK, SW_LS_AUTO */
 };
 _Static_assert(sizeof(struct sw_listener) == 64, "a listener is one cache line");
 

@@ -46,10 +46,14 @@ static __always_inline int sw_service_holds(const struct sw_service *s, struct s
 	return sw_addr_within(addr, prefix, s->prefix_length);
 }
 
-/* 1: XDP can treat it as if it were the only one, always on. */
-static __always_inline int sw_service_is_plain(const struct sw_service *s, int listed)
+/* SW_LS_ASK and SW_LS_AUTO of a service: 0 for one that is simply on. */
+static __always_inline __u32 sw_service_asks(const struct sw_service *s, int listed)
 {
-	return s->mode == SW_MODE_ALWAYS && !s->synack_limit && !s->handshake_limit && !listed;
+	if (s->synack_limit || s->handshake_limit || listed)
+		return SW_LS_ASK;
+	if (s->mode == SW_MODE_AUTO)
+		return SW_LS_ASK | SW_LS_AUTO;
+	return s->mode == SW_MODE_ALWAYS ? 0 : SW_LS_ASK;
 }
 
 /* The bucket of struct sw_rtt: the logarithm, without a branch. */

@@ -8,7 +8,7 @@
 
 static struct sw_service common(const struct config_service *s)
 {
-	struct sw_service service = {
+	return (struct sw_service){
 		.mode = s->mode,
 		.syn_start = s->syn_start,
 		.syn_end = s->syn_end,
@@ -18,12 +18,6 @@ static struct sw_service common(const struct config_service *s)
 		.synack_limit = s->synack_limit,
 		.handshake_limit = s->handshake_limit,
 	};
-
-	if (s->signed_syns)
-		service.flags |= SW_SF_SIGNED_PASS;
-	if (s->mptcp_syns)
-		service.flags |= SW_SF_MPTCP_PASS;
-	return service;
 }
 
 struct listing {
@@ -78,7 +72,6 @@ int config_services(const struct config *config, const struct config_interface *
 
 	if (!config->services) {
 		ret[0] = (struct sw_service){.mode = SW_MODE_ALWAYS,
-					     .flags = SW_SF_SIGNED_PASS,
 					     .port_first = 1,
 					     .port_last = PORT_MAX,
 					     .name = "all"};

@@ -16,7 +16,6 @@ void services_default(struct services *ret, enum sw_mode mode)
 	ret->count = 1;
 	ret->service[0] = (struct sw_service){
 		.mode = mode,
-		.flags = SW_SF_SIGNED_PASS,
 		.port_first = 1,
 		.port_last = PORT_LAST,
 		.syn_start = 2000,

@@ -195,6 +195,12 @@ static __always_inline enum sw_reason read_syn(struct xdp_md *ctx, const struct 
 	return SW_UNFAMILIAR;
 }
 
+/* A plain frame to a service that is to be asked more than whether it is armed, or is not armed. */
+static __always_inline bool asks_too_much(const struct sw_scene *scene, const bool plain)
+{
+	return plain && scene->listener->service & SW_LS_ASK && !sw_service_is_armed(scene->listener->service);
+}
+
 static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
 						 const struct sw_scene *scene, const bool plain)
 {
@@ -203,6 +209,9 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 	struct sw_tcpopts opts;
 	int asked;
 
+	if (asks_too_much(scene, plain) ||
+	    (plain && l->service & SW_LS_ASK && !sw_service_counted(l->service, scene->now_ns)))
+		return SW_UNFAMILIAR;
 	if (!plain && l->service & SW_LS_ASK) {
 		asked = sw_service_syn(pkt, l->service, scene->now_ns);
 		if (asked != SW_GO_ON)
@@ -277,9 +286,12 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 		return refuse_ack(ctx, pkt, scene);
 	if (reason != SW_ACK_VALID)
 		return reason;
-	if (!plain && scene->listener->service & SW_LS_ASK &&
-	    !sw_service_admit(pkt, scene->listener->service, scene->now_ns))
-		return SW_HANDSHAKE_LIMIT;
+	if (scene->listener->service & SW_LS_ASK) {
+		if (plain)
+			sw_service_count_valid(scene->listener->service);
+		else if (!sw_service_admit(pkt, scene->listener->service, scene->now_ns))
+			return SW_HANDSHAKE_LIMIT;
+	}
 	sw_rtt_answered(pkt->hash, scene->listener->service);
 	/* In this order: between the two, another CPU's segment would pass as established. */
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
@@ -304,6 +316,8 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 			return SW_KNOWN;
 		}
 	}
+	if (asks_too_much(scene, plain))
+		return SW_UNFAMILIAR;
 	return check_cookie(ctx, pkt, scene, plain);
 }
 
@@ -313,10 +327,14 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
  * flood cannot use up more lookups than the budget.
  */
 static __always_inline enum sw_reason check_other(struct xdp_md *ctx, const struct sw_packet *pkt,
-						  const struct sw_scene *scene, enum sw_reason refused)
+						  const struct sw_scene *scene, const bool plain,
+						  enum sw_reason refused)
 {
 	struct sw_local *mine = SW_THE(local);
 	bool fresh;
+
+	if (asks_too_much(scene, plain))
+		return SW_UNFAMILIAR;
 
 	if (!sw_known_maybe(scene->state, pkt->hash)) {
 		if (!mine || !sw_budget_spend(&mine->lookups, SW_BUDGET_LOOKUPS, scene->now_ns))
@@ -367,11 +385,11 @@ static __always_inline enum sw_reason judge_segment(struct xdp_md *ctx, const st
 	case SW_SEG_ACK:
 		return check_ack(ctx, pkt, scene, plain);
 	case SW_SEG_SYNACK:
-		return check_other(ctx, pkt, scene, SW_SYNACK_UNSOLICITED);
+		return check_other(ctx, pkt, scene, plain, SW_SYNACK_UNSOLICITED);
 	case SW_SEG_RST:
-		return check_other(ctx, pkt, scene, SW_RST_UNKNOWN);
+		return check_other(ctx, pkt, scene, plain, SW_RST_UNKNOWN);
 	default:
-		return SW_FLAGS_INVALID;
+		return asks_too_much(scene, plain) ? SW_UNFAMILIAR : SW_FLAGS_INVALID;
 	}
 }
 
@@ -381,6 +399,15 @@ static __always_inline int verdict_of(const struct sw_packet *pkt, __u32 service
 	if (service & SW_LS_ASK && sw_action(reason) == XDP_DROP)
 		reason = sw_service_drop(pkt, service, reason, classify(pkt->flags) == SW_SEG_SYN);
 	return SW_VERDICT(reason, SW_COUNTERS_SERVICE + (service & SW_LS_SLOT));
+}
+
+/* A SYN that was judged as a plain frame. */
+static __always_inline void count_syn(__u32 service, __u64 now_ns)
+{
+	struct sw_syns *counted = sw_service_counted(service, now_ns);
+
+	if (counted)
+		counted->count++;
 }
 
 /*
@@ -411,15 +438,15 @@ static __always_inline int judge(struct xdp_md *ctx, struct sw_packet *pkt, cons
 		return SW_NOT_GUARDED;
 	if (!sw_mode_ready(&scene, &pkt->tuple))
 		return SW_UNFAMILIAR;
-	/* What asks about a segment takes the packet's address, which must stay in registers here. */
-	if (plain && l->service & SW_LS_ASK)
-		return SW_UNFAMILIAR;
 	scene.listener = l;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 
 	reason = judge_segment(ctx, pkt, &scene, plain);
-	return plain ? SW_VERDICT(reason, SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT)) :
-		       verdict_of(pkt, l->service, reason);
+	if (!plain)
+		return verdict_of(pkt, l->service, reason);
+	if (l->service & SW_LS_ASK && classify(pkt->flags) == SW_SEG_SYN && reason != SW_UNFAMILIAR)
+		count_syn(l->service, scene.now_ns);
+	return SW_VERDICT(reason, SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT));
 }
 
 /* Functions of their own, for three small stack frames instead of a large one, which is limited. */

@@ -65,9 +65,7 @@ __noinline int sw_service_match(const struct sw_tuple *t, struct sw_listener *l,
 		s = &policy->service[slot];
 		if (!sw_service_holds(s, addr, t->dport))
 			continue;
-		l->service = slot;
-		if (!sw_service_is_plain(s, policy->lists >> slot & 1))
-			l->service |= SW_LS_ASK;
+		l->service = slot | sw_service_asks(s, policy->lists >> slot & 1);
 		return s->mode != SW_MODE_OFF ||
 		       now_ns - policy->off_since_ns[slot] < SW_OFF_LINGER_NS;
 	}
@@ -153,6 +151,37 @@ static __always_inline bool sw_service_count_syn(const struct sw_service *s,
 		sw_service_flush(s, state, mine, slot, now_ns);
 	}
 	return state->armed;
+}
+
+/*
+ * The same for a plain frame, whose listener's service this is: an attack is answered where
+ * nothing else is asked. False: the service is not armed, or asks more.
+ */
+static __always_inline bool sw_service_is_armed(__u32 service)
+{
+	struct sw_service_state *state = sw_state_of(service & SW_LS_SLOT);
+
+	return service & SW_LS_AUTO && state && state->armed;
+}
+
+/* What this CPU has counted of such a service's SYNs, or NULL: it is time to add that up, the long way. */
+static __always_inline struct sw_syns *sw_service_counted(__u32 service, __u64 now_ns)
+{
+	struct sw_local *scratch = SW_THE(local);
+	struct sw_syns *mine = scratch ? &scratch->service_syns[service & SW_LS_SLOT] : NULL;
+
+	if (!mine || mine->window != sw_window_number(now_ns, SW_RATE_FAST) ||
+	    mine->count + 1 >= SW_BATCH_ARMED)
+		return NULL;
+	return mine;
+}
+
+static __always_inline void sw_service_count_valid(__u32 service)
+{
+	struct sw_service_state *state = sw_state_of(service & SW_LS_SLOT);
+
+	if (state)
+		__sync_fetch_and_add(&state->valid, 1);
 }
 
 /* enum sw_listed, or 0: the source is in no list. */

@@ -264,7 +264,6 @@ static void set_defaults(void)
 	guard.policy.count = 1;
 	guard.policy.service[0] = (struct sw_service){
 		.mode = SW_MODE_ALWAYS,
-		.flags = SW_SF_SIGNED_PASS,
 		.port_first = 1,
 		.port_last = 65535,
 		.name = "all",
