@@ -22,6 +22,7 @@ struct link {
 	unsigned int lower; /* IFLA_LINK: a veth's peer, a VLAN's interface */
 	int lower_netnsid;  /* -1: this namespace */
 	bool native_xdp;
+	unsigned int downs;
 };
 
 static int read_kind(const struct nlattr *attr, void *arg)
@@ -55,6 +56,9 @@ static int read_attribute(const struct nlattr *attr, void *arg)
 		break;
 	case IFLA_LINK_NETNSID:
 		link->lower_netnsid = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_CARRIER_DOWN_COUNT:
+		link->downs = mnl_attr_get_u32(attr);
 		break;
 	case IFLA_LINKINFO:
 		return mnl_attr_parse_nested(attr, read_kind, link);
@@ -111,6 +115,14 @@ int netdev_peer(unsigned int ifindex, enum netdev_peer *ret)
 	else
 		*ret = peer.native_xdp ? NETDEV_PEER_HAS_XDP : NETDEV_PEER_NO_XDP;
 	return 0;
+}
+
+int netdev_link_downs(unsigned int ifindex)
+{
+	struct link link;
+	int err = get_link(ifindex, -1, &link);
+
+	return err ? err : (int)link.downs;
 }
 
 struct vlan_search {

@@ -26,6 +26,9 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
 /* True if that feature is on; false also if it cannot be told. */
 bool netdev_has_feature(const char *ifname, const char *name);
 
+/* How often its link went down since it was made, or a negative errno. */
+int netdev_link_downs(unsigned int ifindex);
+
 /* True if tc filters sit on clsact of ifindex, or if that cannot be told. */
 bool netdev_has_filters(unsigned int ifindex);
 

@@ -72,8 +72,12 @@ static int choose_path(const struct setup *s, enum sw_path *ret, struct why *why
 static int attach_fresh(const struct setup *s, const struct guard *g, struct plan *plan,
 			struct sw_info *ret, struct why *why)
 {
-	int err = install_fresh(g, plan, ret, why);
+	int downs = netdev_link_downs(g->ifindex), err = install_fresh(g, plan, ret, why);
 
+	if (!err && plan->mode == SW_XDP_NATIVE && downs >= 0 &&
+	    netdev_link_downs(g->ifindex) > downs)
+		warn(s, "the driver took the link down for a moment to turn native XDP on, and "
+			"will again at detach: frames were lost; --xdp generic does without");
 	if (err != -EOPNOTSUPP || plan->mode != SW_XDP_NATIVE || s->mode != SETUP_MODE_AUTO)
 		return err;
 	warn(s, "generic XDP, not native: %.*s", (int)strcspn(why->text, ";"), why->text);

@@ -38,6 +38,21 @@ int xdp_refused(struct why *why, int err, enum sw_xdp_mode mode)
 		      kernel[0] ? "; the kernel says: " : "", kernel);
 }
 
+/*
+ * Drivers refuse native XDP with many an errno: for the MTU (virtio_net, i40e: EINVAL; veth:
+ * ERANGE), queues (virtio_net: ENOMEM) or off-loads. All of them are one to who attaches alone.
+ */
+int xdp_refused_alone(struct why *why, int err, enum sw_xdp_mode mode)
+{
+	const char *kernel = say_kernel_message();
+
+	if (mode != SW_XDP_NATIVE || err == -EOPNOTSUPP || err == -EPERM || err == -EBUSY ||
+	    err == -EEXIST || err == -ENODEV)
+		return xdp_refused(why, err, mode);
+	return why_is(why, -EOPNOTSUPP, "the driver refuses native XDP (%s%s%s); use --xdp generic",
+		      strerror(-err), kernel[0] ? ", kernel: " : "", kernel);
+}
+
 int xdp_load(struct bpf_object *obj, struct why *why)
 {
 	int err = bpf_object__load(obj);

@@ -20,7 +20,7 @@ int xdp_link_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_m
 		return err;
 	fd = bpf_link_create(object_program(obj, OBJECT_XDP), g->ifindex, BPF_XDP, &opts);
 	if (fd < 0)
-		return xdp_refused(why, -errno, mode);
+		return xdp_refused_alone(why, -errno, mode);
 	err = pins_put(g, GUARD_XDP_LINK, fd, 0600);
 	if (err)
 		why_is(why, err, "cannot pin the XDP link: %s", strerror(-err));

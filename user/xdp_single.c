@@ -17,7 +17,7 @@ int xdp_single_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp
 		return err;
 	err = bpf_xdp_attach(g->ifindex, object_program(obj, OBJECT_XDP),
 			     xdp_mode_flag(mode) | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
-	return err ? xdp_refused(why, err, mode) : 0;
+	return err ? xdp_refused_alone(why, err, mode) : 0;
 }
 
 int xdp_single_replace(const struct guard *g, struct bpf_object *obj, const struct xdp_state *state,

@@ -13,6 +13,8 @@ __u32 xdp_mode_flag(enum sw_xdp_mode mode);
 /* For all ways: loads obj, and says why a program was refused. */
 int xdp_load(struct bpf_object *obj, struct why *why);
 int xdp_refused(struct why *why, int err, enum sw_xdp_mode mode);
+/* The same on an empty hook: -EOPNOTSUPP is whatever the driver has against native XDP. */
+int xdp_refused_alone(struct why *why, int err, enum sw_xdp_mode mode);
 
 /* Where the kernel has no dispatcher libxdp attaches alone, as xdp_single_attach() does. */
 int xdp_libxdp_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,

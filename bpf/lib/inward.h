@@ -8,6 +8,7 @@
 
 #include "flow.h"
 #include "reply.h"
+#include "size.h"
 #include "../../headers/checksum.h"
 #include "../../headers/translate.h"
 
@@ -49,6 +50,7 @@ __noinline int sw_grow_before_l4(struct xdp_md *ctx, __u32 l4_offset, __u32 byte
 
 	if (!mine || l4_offset == 0 || l4_offset > SW_CHUNK)
 		return -1;
+	l4_offset = sw_size_seen(l4_offset, SW_CHUNK);
 	if (bpf_xdp_load_bytes(ctx, 0, mine->chunk, l4_offset))
 		return -1;
 	if (bpf_xdp_adjust_head(ctx, -(int)bytes))

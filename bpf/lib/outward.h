@@ -12,6 +12,7 @@
 
 #include "flow.h"
 #include "server.h"
+#include "size.h"
 #include "../../headers/translate.h"
 
 #define SW_TC_NEXT -1   /* TCX_NEXT and TC_ACT_UNSPEC: whatever comes after goes on */
@@ -65,12 +66,10 @@ static __always_inline __u32 sw_skb_options(struct __sk_buff *skb, const struct 
 {
 	__u32 length = pkt->header_length - (__u32)sizeof(struct tcphdr);
 
-	if (pkt->header_length <= sizeof(struct tcphdr))
+	if (pkt->header_length <= sizeof(struct tcphdr) || length > SW_TCPOPT_MAX)
 		return 0;
-	/* clang drops a test it can prove; the verifier wants it. */
-	barrier_var(length);
-	if (length == 0 || length > SW_TCPOPT_MAX ||
-	    bpf_skb_load_bytes(skb, pkt->l4_offset + sizeof(struct tcphdr), buf->byte, length))
+	length = sw_size_seen(length, SW_TCPOPT_MAX);
+	if (bpf_skb_load_bytes(skb, pkt->l4_offset + sizeof(struct tcphdr), buf->byte, length))
 		return 0;
 	return length;
 }

@@ -4,7 +4,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 
-from guest.pairs import CLIENT_MAC, SERVER_MAC
+from guest.pairs import CLIENT_MAC, SERVER_MAC, TAPS
 
 QEMU = "qemu-system-x86_64"
 KERNEL_PARTS = r"linux-(image|binary|modules)-\d.*"
@@ -25,7 +25,6 @@ NEWER_PACKAGES = ("libc6", "libxdp1", "libbpf1", "libelf1t64", "libpcap0.8t64", 
 
 # Pair number: the server's NIC. The client's is virtio-net.
 NICS = {1: "virtio-net-pci", 2: "e1000e", 3: "vmxnet3", 4: "igb", 8: "virtio-net-pci", 9: "virtio-net-pci"}
-QUEUES = {1: 2}  # pairs on taps of the host with that many queues and all off-loads; the others on a hub of the emulator
 
 
 def known_devices():
@@ -85,9 +84,9 @@ def matrix_guest(release):
     for number, model in NICS.items():
         if model not in devices:
             continue
-        cables += pair_options(number, model, QUEUES.get(number))
-        if number in QUEUES:
-            commands += tap_commands(number, QUEUES[number])
+        cables += pair_options(number, model, TAPS.get(number))
+        if number in TAPS:
+            commands += tap_commands(number, TAPS[number])
     return Guest(release.name, release, "matrix", tuple(cables), tuple(commands), os.environ.get("VM_OPTIONS", ""))
 
 

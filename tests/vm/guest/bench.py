@@ -3,6 +3,7 @@
 import concurrent.futures
 import random
 import re
+import socket
 import threading
 import time
 
@@ -96,7 +97,58 @@ class Flood:
         self.wire.close()
 
 
-def throughput(link, seconds=4):
+class Pulse:
+    """Small numbered frames to the server, 500 a second: how many of them are lost meanwhile, and the longest pause."""
+    PAUSE = 0.002
+
+    def __init__(self, link):
+        self.got, self.sent, self.stopping = [], 0, threading.Event()
+        self.server = link.server.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.server.bind((link.server_addr["ipv4"], 0))
+        self.client = link.client.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.client.connect(self.server.getsockname())
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self.send, self.receive)]
+
+    def send(self):
+        while not self.stopping.is_set():
+            try:
+                self.client.send(b"%d" % self.sent)
+            except OSError:  # the link is down
+                pass
+            self.sent += 1
+            time.sleep(self.PAUSE)
+
+    def receive(self):
+        self.server.settimeout(0.5)
+        while True:
+            try:
+                self.server.recv(64)
+                self.got.append(time.monotonic())
+            except TimeoutError:
+                if self.stopping.is_set():
+                    return
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        assert wait_until(lambda: len(self.got) > 20, 10), "no frame arrives"
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.3)
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        self.client.close()
+        self.server.close()
+
+    def figures(self):
+        pauses = [later - earlier for earlier, later in zip(self.got, self.got[1:])]
+        return {"sent": self.sent, "lost": self.sent - len(self.got), "pause_ms": round(1000 * max(pauses, default=0))}
+
+
+def throughput(link, seconds=2):
     """Mbit/s of one established connection towards the server."""
     server = link.server.spawn("iperf3", "-s", "-1")
     try:

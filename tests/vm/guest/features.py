@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What stands on a NIC, beside it or in front of it: VLANs, bonds, bridges, large frames, bad lines, firewalls."""
 import contextlib
+import json
+import time
 
-from bench import attach, exchanges, picked, refusal, throughput, warnings
+from bench import Pulse, attach, exchanges, picked, refusal, throughput, warnings
 from drivers import check_serving
 from guard import Guard
 from nics import ends
-from report import Skip
 from server import Echo
 
 FIREWALL = """
@@ -134,29 +135,59 @@ def check_bond(report, one, other):
                 ns.ip("link", "del", bond)
 
 
-def check_large_frames(report, link, mode):
-    """MTU 9000: data in frames of several buffers goes through the program."""
-    with report.case(link.driver, mode, "MTU 9000") as result, Echo(link.server, "ipv6", dual=True) as echo:
-        guard = Guard(link.server, link.server_if)
-        for ns, nic in ((link.server, link.server_if), (link.client, link.client_if)):
-            ns.ip("link", "set", nic, "mtu", 9000)
-        payload = bytes(range(256)) * 1200
-        try:
-            try:
+@contextlib.contextmanager
+def large_frames(link, mtu=9000):
+    sides = ((link.server, link.server_if), (link.client, link.client_if))
+    for ns, nic in sides:
+        ns.ip("link", "set", nic, "mtu", mtu)
+    try:
+        yield
+    finally:
+        for ns, nic in sides:
+            ns.ip("link", "set", nic, "mtu", 1500)
+
+
+def check_large_frames(report, link):
+    """MTU 9000: data in frames of several buffers goes through the program. Where native mode cannot, auto takes generic."""
+    payload = bytes(range(256)) * (1200 if link.carries_large else 1)
+    for mode in ("native", "auto"):
+        with report.case(link.driver, mode, "MTU 9000") as result, large_frames(link), Echo(link.server, "ipv6", dual=True) as echo:
+            if link.carries_large:
                 exchanges(link, echo.port, ("ipv4",), 1, payload=payload, timeout=20)
-            except (OSError, AssertionError) as trouble:
-                raise Skip(f"the emulated NIC carries no large frames, guarded or not: {trouble}") from trouble
+            guard = Guard(link.server, link.server_if)
             done = guard.attach(mode, check=False)
             if done.returncode:
                 result.said, result.works = refusal(done), False
-                assert "MTU" in result.said or "mtu" in result.said, result.said
-                return
-            check_serving(link, echo.port)
-            exchanges(link, echo.port, count=2, payload=payload, timeout=60)
+                assert mode == "native" and "native XDP" in result.said and "generic" in result.said, result.said
+                continue
+            try:
+                result.said = picked(guard, done)
+                assert mode == "native" or "generic XDP, not native: " in result.said, result.said
+                served(link, guard, echo.port)
+                exchanges(link, echo.port, count=2, payload=payload, timeout=60)
+            finally:
+                guard.detach()
+        if result.works:
+            return
+
+
+def check_proxy(report, link):
+    """The proxy path's program at tc egress: by tcx, or by clsact on kernels without (6.1)."""
+    with report.case(link.driver, "native", "proxy path, tc egress") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        guard = Guard(link.server, link.server_if)
+        attach(guard, "native", "--path", "proxy", "--ports", str(echo.port), "--flows", "4k")
+        try:
+            kind = guard.status()[0]["tc"]
+            filters = link.server.run("tc", "filter", "show", "dev", link.server_if, "egress").stdout
+            assert kind == ("clsact" if "synward_tc" in filters else "tcx"), (kind, filters)
+            result.said = f"native: by {kind}"
+            with guard.counting() as moved:
+                check_serving(link, echo.port)
+            assert moved["synack_sent"] >= 300 and moved["flow_answered"] + moved["direct_proved"] >= 18, dict(moved)
         finally:
-            guard.detach(check=False)
-            for ns, nic in ((link.server, link.server_if), (link.client, link.client_if)):
-                ns.ip("link", "set", nic, "mtu", 1500)
+            guard.detach()
+        assert "clsact" not in link.server.run("tc", "qdisc", "show", "dev", link.server_if).stdout, "detach left clsact"
+        exchanges(link, echo.port, count=1)
 
 
 LINES = {
@@ -205,17 +236,36 @@ def check_firewall(report, link, mode):
         link.server.nft("flush ruleset")
 
 
+def carrier_changes(link):
+    """How often the server's link went up or down."""
+    found = json.loads(link.server.ip("-s", "-s", "-j", "link", "show", "dev", link.server_if).stdout)
+    return found[0]["stats64"]["tx"]["carrier_changes"]
+
+
 def check_cost(report, link):
-    """An established connection's throughput: without, in generic and in native mode."""
-    with report.case(link.driver, "-", "throughput of an established connection") as result:
+    """What a guard costs a connection that is there: its throughput, and frames lost while one goes on."""
+    with report.case(link.driver, "-", "what established traffic pays") as result:
         bare = throughput(link)
         result.figures["bare"] = 1.0
         for mode in ("generic", "native"):
             guard = Guard(link.server, link.server_if)
-            if guard.attach(mode, check=False).returncode:
+            carrier = carrier_changes(link)
+            with Pulse(link) as pulse:
+                done = guard.attach(mode, check=False)
+            if done.returncode:
                 continue
             try:
-                result.figures[mode] = round(throughput(link) / bare, 2)
+                told = [text for text in warnings(done) if "took the link down" in text]
+                assert bool(told) == (carrier_changes(link) > carrier), (told, warnings(done))
+                result.said = " | ".join(filter(None, (result.said, *told)))
+                figures = {"share": round(throughput(link) / bare, 2), "attach": pulse.figures()}
             finally:
-                guard.detach()
-        result.said = ", ".join(f"{mode} {share:.2f}" for mode, share in result.figures.items())
+                with Pulse(link) as pulse:
+                    guard.detach()
+            figures["detach"] = pulse.figures()
+            figures["carrier"] = carrier_changes(link) - carrier
+            result.figures[mode] = figures
+        with Pulse(link) as pulse:
+            time.sleep(1.5)
+        result.figures["quiet"] = pulse.figures()
+        print(link.driver, result.figures, flush=True)

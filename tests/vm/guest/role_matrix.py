@@ -9,7 +9,7 @@ import drivers
 import features
 from guard import Guard
 from nics import ends, take
-from pairs import CLIENT_MAC, SERVER_MAC
+from pairs import CLIENT_MAC, SERVER_MAC, TAPS
 from world import Namespace
 
 
@@ -21,6 +21,7 @@ def take_links(server, client, numbers):
         if driver and take(client, CLIENT_MAC.format(number), f"cl{number}"):
             links[number] = ends(client, server, number, f"sv{number}", f"cl{number}")
             links[number].driver, links[number].native = driver, None  # not known yet
+            links[number].carries_large = number in TAPS  # the emulator's hub does not
     return links
 
 
@@ -46,8 +47,14 @@ def run(report, options):
         features.check_firewall(report, links[1], "native")
     if "chain" in only:
         chain.check_chain(report, links[1], "native")
-    if "cost" in only:
-        features.check_cost(report, links[1])
+    for number in (1, 2, 3, 4) if "cost" in only else ():
+        if number in links:
+            features.check_cost(report, links[number])
+    if "proxy" in only:
+        features.check_proxy(report, links[1])
+    if "large" in only:
+        features.check_large_frames(report, links[1])
+        features.check_large_frames(report, links[3])
 
 
 def best(link):
@@ -69,6 +76,7 @@ def run_features(report, links):
     if 9 in links:
         features.check_bond(report, links[8], links[9])
     for number in (1, 3):
-        features.check_large_frames(report, links[number], best(links[number]))
+        features.check_large_frames(report, links[number])
+    features.check_proxy(report, first)
     features.check_bad_lines(report, first, "native")
     features.check_firewall(report, first, "native")
