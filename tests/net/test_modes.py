@@ -55,8 +55,8 @@ def connects(bed, listener):
 class Crowd:
     """Accepts, says a byte and goes: what a client has to get that was served."""
 
-    def __init__(self, bed):
-        self.listener, self.address = bed.listen("ipv4", backlog=4096), bed.guarded.server_addr["ipv4"]
+    def __init__(self, bed, port=None):
+        self.listener, self.address = bed.listen("ipv4", port=port, backlog=4096), bed.guarded.server_addr["ipv4"]
         self.client, self.served, self.failed = bed.client, 0, []
         self.listener.sock.settimeout(None)
         threading.Thread(target=self._serve, daemon=True).start()
@@ -108,15 +108,6 @@ class Crowd:
     def close(self):
         self.listener.sock.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-
-
-@contextlib.contextmanager
-def crowd_at(bed):
-    made = Crowd(bed)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def events(bed, count):
@@ -204,7 +195,7 @@ def test_a_flood_is_answered_within_100_ms():
 
 def test_a_crowd_of_clients_does_not_flap():
     """Waves of clients over the threshold with pauses far below it: armed once, and not before the second wave disarmed."""
-    with standing("--syn-start", "60", "--syn-end", "30") as bed, crowd_at(bed) as crowd:
+    with standing("--syn-start", "60", "--syn-end", "30") as bed, contextlib.closing(Crowd(bed)) as crowd:
         for _ in range(5):
             crowd.visit_for(0.6)
             time.sleep(0.3)
@@ -216,7 +207,7 @@ def test_a_crowd_of_clients_does_not_flap():
 
 
 def test_clients_below_the_threshold_do_not_arm():
-    with standing() as bed, crowd_at(bed) as crowd:
+    with standing() as bed, contextlib.closing(Crowd(bed)) as crowd:
         crowd.visit_for(1, pause=0.005)
         assert not crowd.failed and service(bed)["times_armed"] == 0
         assert bed.guard.totals()["synack_sent"] == 0
@@ -224,7 +215,7 @@ def test_clients_below_the_threshold_do_not_arm():
 
 def test_handshakes_under_way_at_both_edges_are_made():
     """80 with the kernel's SYN-ACK when it arms, 80 with a cookie when it disarms, and clients all along."""
-    with standing("--half-open-start", "0") as bed, bed.guarded.taking_live_frames(), crowd_at(bed) as crowd:
+    with standing("--half-open-start", "0") as bed, bed.guarded.taking_live_frames(), contextlib.closing(Crowd(bed)) as crowd:
         bed.server.sysctl("net.ipv4.tcp_synack_retries", 5)
         listener, wire = bed.listen("ipv4", backlog=4096), Wire(bed.client, "cg0")
         with crowd.visiting(0.01):
