@@ -72,10 +72,11 @@ static int check_btf(const struct check_scene *scene, struct why *why)
 
 static int check_path(const struct check_scene *scene, struct why *why)
 {
+	int asked = scene->plan ? (int)scene->plan->path : PATH_AUTO;
 	struct why lacks;
 	enum sw_path path;
 
-	return path_choose(PATH_AUTO, &path, &lacks, why);
+	return path_choose(asked, &path, &lacks, why);
 }
 
 static bool is_compat(const struct check_scene *scene)

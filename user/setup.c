@@ -124,7 +124,8 @@ static int check_interface(const struct setup *s, const struct guard *g, struct 
 
 int setup_check_machine(const struct setup *s, struct why *why)
 {
-	struct check_scene scene = {.warn = s->warn, .arg = s->arg};
+	struct plan plan = {.path = s->path};
+	struct check_scene scene = {.plan = &plan, .warn = s->warn, .arg = s->arg};
 
 	return checks_run(checks_machine, &scene, why);
 }

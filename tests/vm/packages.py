@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-SUITES = ("bookworm", "trixie", "trixie-backports", "sid")
+SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports", "sid")
 
 
 class Missing(Exception):
