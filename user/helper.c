@@ -10,7 +10,7 @@
 #include "helper.h"
 #include "pins.h"
 
-enum task { CHECK_MACHINE, GUARD, REMOVE };
+enum task { CHECK_MACHINE, GUARD, REMOVE, LOOK };
 
 /* One message each way; both ends are the same program. */
 struct request {
@@ -23,6 +23,7 @@ struct answer {
 	int err;
 	struct why why;
 	struct setup_result result;
+	struct hooks_state hooks;
 	struct host_maps maps; /* their descriptors come beside the message */
 };
 
@@ -75,6 +76,9 @@ static void serve(const struct log *log, const struct request *request, struct a
 		break;
 	case REMOVE:
 		answer->err = remove_guard(&request->guard, &answer->why);
+		break;
+	case LOOK:
+		hooks_look(NULL, &request->guard, &answer->hooks);
 		break;
 	}
 }
@@ -245,4 +249,15 @@ int helper_remove(const struct helper *helper, const struct guard *g, struct why
 	struct answer answer;
 
 	return ask(helper, &request, &answer, why);
+}
+
+void helper_look(void *helper, const struct guard *g, struct hooks_state *ret)
+{
+	struct request request = {.task = LOOK, .guard = *g};
+	struct answer answer;
+	struct why why;
+
+	*ret = (struct hooks_state){.on = -1};
+	if (!ask(helper, &request, &answer, &why))
+		*ret = answer.hooks;
 }

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "hooks.h"
 #include "log.h"
 #include "setup.h"
 
@@ -24,10 +25,11 @@ int helper_start(struct helper *ret, const struct log *log);
 /* Waits for its end, which comes by itself once the descriptor is closed. */
 void helper_stop(struct helper *helper);
 
-/* setup_check_machine(), setup_guard() and install_remove(), over there. */
+/* setup_check_machine(), setup_guard(), install_remove() and hooks_look(), over there. */
 int helper_check_machine(const struct helper *helper, struct why *why);
 int helper_guard(const struct helper *helper, const struct setup *s, const struct guard *g,
 		 struct setup_result *ret, struct host_maps *keep, struct why *why);
 int helper_remove(const struct helper *helper, const struct guard *g, struct why *why);
+void helper_look(void *helper, const struct guard *g, struct hooks_state *ret);
 
 #endif

@@ -8,11 +8,9 @@
 #include <bpf/libbpf.h>
 
 #include "counters.h"
-#include "keys.h"
 #include "metrics.h"
 #include "path.h"
 #include "pins.h"
-#include "tc.h"
 #include "xdp.h"
 
 #define LISTENERS_AT_ONCE 1024
@@ -23,13 +21,13 @@ struct reading {
 	struct sw_info info;
 	struct sw_counters counters;
 	struct sw_walk walk;
-	struct keys_state keys;
+	struct hooks_state hooks;
 	unsigned int open, full; /* listeners */
-	bool has_counters, has_walk, has_keys, has_listeners;
-	int on; /* -1: not known */
+	bool has_counters, has_walk, has_listeners;
 };
 
 struct readings {
+	const struct hooks_look *look;
 	struct reading *each;
 	int count;
 };
@@ -116,20 +114,6 @@ static void read_listeners(struct reading *r)
 	free(l);
 }
 
-static void read_hooks(struct reading *r)
-{
-	struct xdp_state xdp = {};
-	enum sw_tc_kind kind;
-	struct why ignored;
-
-	r->on = -1;
-	if (xdp_look(&r->guard, &xdp, &ignored))
-		return;
-	r->on = xdp.ours_count && (r->info.tc_kind == SW_TC_NONE || tc_look(&r->guard, &kind));
-	if (r->info.path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */
-		r->has_keys = !keys_look_running(&xdp, &r->keys);
-}
-
 static int add_reading(const struct guard *g, void *arg)
 {
 	struct readings *all = arg;
@@ -149,7 +133,7 @@ static int add_reading(const struct guard *g, void *arg)
 	read_counters(r);
 	read_walk(r);
 	read_listeners(r);
-	read_hooks(r);
+	all->look->look(all->look->arg, g, &r->hooks);
 	all->count++;
 	return 0;
 }
@@ -179,8 +163,8 @@ static void put_on(FILE *f, const struct metric *m, const struct readings *all)
 {
 	EACH(r, all)
 	{
-		if (r->on >= 0)
-			put_one(f, m, r, r->on);
+		if (r->hooks.on >= 0)
+			put_one(f, m, r, r->hooks.on);
 	}
 }
 
@@ -249,8 +233,8 @@ static void put_key_age(FILE *f, const struct metric *m, const struct readings *
 {
 	EACH(r, all)
 	{
-		if (r->has_keys)
-			put_one(f, m, r, (double)r->keys.age_s);
+		if (r->hooks.has_keys)
+			put_one(f, m, r, (double)r->hooks.keys.age_s);
 	}
 }
 
@@ -258,19 +242,20 @@ static void put_key_stale(FILE *f, const struct metric *m, const struct readings
 {
 	EACH(r, all)
 	{
-		if (r->has_keys)
-			put_one(f, m, r, r->keys.stale);
+		if (r->hooks.has_keys)
+			put_one(f, m, r, r->hooks.keys.stale);
 	}
 }
 
-int metrics_write(FILE *f, struct why *why)
+int metrics_write(FILE *f, const struct hooks_look *look, struct why *why)
 {
+	static const struct hooks_look here = {hooks_look, NULL};
 	static void (*const put[])(FILE *, const struct metric *, const struct readings *) = {
 #define METRIC(id, name, type, labels, text) put_##id,
 #include "metrics.def"
 #undef METRIC
 	};
-	struct readings all = {};
+	struct readings all = {.look = look ?: &here};
 	const struct metric *m;
 	int err;
 

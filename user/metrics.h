@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "hooks.h"
 #include "why.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -16,7 +17,7 @@ struct metric {
 /* In order; the last one's name is NULL. */
 extern const struct metric metrics_list[];
 
-/* What cannot be read without privileges is left out. names_init() comes before. */
-int metrics_write(FILE *f, struct why *why);
+/* What cannot be read without privileges is left out. look NULL: hooks_look(). names_init() comes before. */
+int metrics_write(FILE *f, const struct hooks_look *look, struct why *why);
 
 #endif

@@ -78,7 +78,7 @@ static int write_file(const char *path, struct why *why)
 	f = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!f)
 		return why_is(why, -errno, "cannot write beside %s: %s", path, strerror(errno));
-	err = metrics_write(f, why);
+	err = metrics_write(f, NULL, why);
 	/* Readers are other users; a half-written file is seen by none. */
 	if (!err && (fchmod(fd, 0644) || fflush(f) || fsync(fd)))
 		err = why_is(why, -errno, "cannot write %s: %s", temporary, strerror(errno));
@@ -93,7 +93,7 @@ static int write_file(const char *path, struct why *why)
 
 static int write_stdout(struct why *why)
 {
-	int err = metrics_write(stdout, why);
+	int err = metrics_write(stdout, NULL, why);
 
 	if (!err && fflush(stdout))
 		err = why_is(why, -errno, "cannot write: %s", strerror(errno));
@@ -128,7 +128,7 @@ static int serve(struct metrics *m, struct why *why)
 		err = watch_signals(&m->loop);
 	if (err)
 		return why_is(why, err, "cannot prepare the event loop: %s", strerror(-err));
-	err = metrics_http_open(&m->loop, &m->synward.metrics.any, &http, why);
+	err = metrics_http_open(&m->loop, &m->synward.metrics.any, NULL, &http, why);
 	if (err)
 		return err;
 	err = loop_run(&m->loop);

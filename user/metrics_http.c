@@ -19,6 +19,7 @@
 struct metrics_http {
 	struct MHD_Daemon *daemon;
 	struct loop *loop;
+	const struct hooks_look *look;
 	int epoll_fd, timer_fd;
 };
 
@@ -45,13 +46,13 @@ static enum MHD_Result say(struct MHD_Connection *c, unsigned int status, const 
 		      MHD_RESPMEM_PERSISTENT);
 }
 
-static enum MHD_Result answer_metrics(struct MHD_Connection *c)
+static enum MHD_Result answer_metrics(const struct metrics_http *h, struct MHD_Connection *c)
 {
 	struct why why = {};
 	char *text = NULL;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
-	int err = f ? metrics_write(f, &why) : -ENOMEM;
+	int err = f ? metrics_write(f, h->look, &why) : -ENOMEM;
 
 	if (f && fclose(f))
 		err = -ENOMEM;
@@ -70,7 +71,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 		return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET only\n");
 	}
 	if (!strcmp(url, "/metrics"))
-		return answer_metrics(c);
+		return answer_metrics(arg, c);
 	if (!strcmp(url, "/healthz"))
 		return say(c, MHD_HTTP_OK, "ok\n");
 	return say(c, MHD_HTTP_NOT_FOUND, "/metrics or /healthz\n");
@@ -89,13 +90,13 @@ static int run(void *arg)
 	return 0;
 }
 
-static struct MHD_Daemon *start(const struct sockaddr *where)
+static struct MHD_Daemon *start(struct metrics_http *h, const struct sockaddr *where)
 {
 	unsigned int flags = MHD_USE_EPOLL;
 
 	if (where->sa_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_SOCK_ADDR, where,
+	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, where,
 				MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST,
 				MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_OF_ADDRESS,
 				MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
@@ -113,17 +114,17 @@ static int follow(struct metrics_http *h)
 	return h->timer_fd < 0 ? h->timer_fd : loop_add(h->loop, h->epoll_fd, run, h);
 }
 
-int metrics_http_open(struct loop *loop, const struct sockaddr *where, struct metrics_http **ret,
-		      struct why *why)
+int metrics_http_open(struct loop *loop, const struct sockaddr *where,
+		      const struct hooks_look *look, struct metrics_http **ret, struct why *why)
 {
 	struct metrics_http *h = calloc(1, sizeof(*h));
 	int err;
 
 	if (!h)
 		return why_is(why, -ENOMEM, "out of memory");
-	*h = (struct metrics_http){.loop = loop, .epoll_fd = -1, .timer_fd = -1};
+	*h = (struct metrics_http){.loop = loop, .look = look, .epoll_fd = -1, .timer_fd = -1};
 	errno = 0;
-	h->daemon = start(where);
+	h->daemon = start(h, where);
 	err = h->daemon ? follow(h) : -(errno ?: EADDRINUSE);
 	if (err) {
 		metrics_http_close(h);

@@ -5,13 +5,15 @@
 
 #include <sys/socket.h>
 
+#include "hooks.h"
 #include "loop.h"
 #include "why.h"
 
 struct metrics_http;
 
-int metrics_http_open(struct loop *loop, const struct sockaddr *where, struct metrics_http **ret,
-		      struct why *why);
+/* look: as for metrics_write(); not ours to free. */
+int metrics_http_open(struct loop *loop, const struct sockaddr *where,
+		      const struct hooks_look *look, struct metrics_http **ret, struct why *why);
 void metrics_http_close(struct metrics_http *h); /* NULL: nothing */
 
 #endif

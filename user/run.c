@@ -34,6 +34,7 @@ struct daemon {
 	struct monitor monitor;
 	struct control control;
 	struct metrics_http *http; /* NULL: off */
+	struct hooks_look look;
 	struct members members;
 	struct config *config;
 	int signal_fd;
@@ -117,7 +118,7 @@ static int open_metrics(struct daemon *d, const struct config *config, struct me
 	*ret = NULL;
 	if (where->any.sa_family == AF_UNSPEC)
 		return 0;
-	return metrics_http_open(&d->loop, &where->any, ret, why);
+	return metrics_http_open(&d->loop, &where->any, &d->look, ret, why);
 }
 
 static int reload_file(struct daemon *d, struct why *why)
@@ -256,6 +257,7 @@ static int prepare(struct daemon *d, struct why *why)
 
 	if (err)
 		return why_is(why, err, "cannot start the helper process: %s", strerror(-err));
+	d->look = (struct hooks_look){helper_look, &d->helper};
 	err = loop_open(&d->loop);
 	if (!err)
 		err = watch_signals(d);

@@ -16,6 +16,7 @@ import time
 import pytest
 from conftest import Bed
 from server import Echo, connect, nobody, readable_by_nobody, read_exactly
+from test_daemon import PLAIN, Daemon
 from world import BUILD, ROOT, SYNWARD, wait_until
 
 PROMTOOL = shutil.which("promtool") or os.path.join(BUILD, "tools", "promtool")
@@ -199,3 +200,19 @@ def test_the_daemon_answers_as_well(plain_bed):
         assert wait_until(lambda: 'synward_verdicts_total{interface="sw0"' in curl(bed, "/metrics", check=False).stdout, 15, 0.2)
         child.terminate()
         assert child.wait(10) == 0
+
+
+def test_the_daemon_tells_as_much_without_its_privileges(plain_bed):
+    """It sees no programs itself: its helper looks for it."""
+    daemon = Daemon(plain_bed.server, PLAIN + "[synward]\nmetrics = 127.0.0.1:9879\n")
+    try:
+        daemon.start()
+        told = samples(curl(plain_bed, "/metrics").stdout)
+        once = samples(plain_bed.guard.cli("metrics", "--once").stdout)
+        assert set(told) == set(once)
+        assert told['synward_guard_on{interface="sw0"}'] == 1 and told['synward_key_stale{interface="sw0"}'] == 0
+        assert 0 <= told['synward_key_age_seconds{interface="sw0"}'] < 60
+        plain_bed.server.ip("link", "set", "dev", "sw0", "xdp", "off")
+        assert samples(curl(plain_bed, "/metrics").stdout)['synward_guard_on{interface="sw0"}'] == 0
+    finally:
+        daemon.close()
