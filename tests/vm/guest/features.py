@@ -259,6 +259,10 @@ def check_cost(report, link):
                 assert bool(told) == (carrier_changes(link) > carrier), (told, warnings(done))
                 result.said = " | ".join(filter(None, (result.said, *told)))
                 figures = {"share": round(throughput(link) / bare, 2), "attach": pulse.figures()}
+                if mode == "native":
+                    with Pulse(link) as pulse:
+                        attach(guard, mode)
+                    figures["again"] = pulse.figures()
             finally:
                 with Pulse(link) as pulse:
                     guard.detach()
