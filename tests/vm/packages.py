@@ -11,7 +11,6 @@ import shutil
 import subprocess
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports", "sid")
 
 
 class Missing(Exception):
@@ -34,7 +33,7 @@ class Archive:
 
     def __init__(self, place):
         self.place = place
-        self.updated = False
+        self.suites = []  # whose lists are here
 
     def apt(self, command, *arguments, cwd=None):
         private = {"Dir::Etc::sourcelist": f"{self.place}/sources.list", "Dir::Etc::sourceparts": "-",
@@ -45,16 +44,17 @@ class Archive:
             raise Missing(f"{command} {' '.join(arguments)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
         return done.stdout
 
-    def update(self):
-        if self.updated:
+    def update(self, suite):
+        """One by one: a release that the mirror no longer has leaves the others."""
+        if suite in self.suites:
             return
         uri = mirror()
         for name in ("lists/partial", "cache/archives/partial"):
             os.makedirs(os.path.join(self.place, name), exist_ok=True)
         with open(f"{self.place}/sources.list", "w") as f:
-            f.writelines(f"deb [signed-by={KEYRING}] {uri} {suite} main\n" for suite in SUITES)
+            f.writelines(f"deb [signed-by={KEYRING}] {uri} {name} main\n" for name in (*self.suites, suite))
         self.apt("apt-get", "update", "-q")
-        self.updated = True
+        self.suites.append(suite)
 
     def follow(self, package, suite, pattern, found):
         """Adds to found what package depends on, as far as names match pattern."""
@@ -72,7 +72,7 @@ class Archive:
         recipe = hashlib.sha256(repr((suite, packages, pattern)).encode()).hexdigest()
         if os.path.exists(stamp) and open(stamp).read() == recipe:
             return folder
-        self.update()
+        self.update(suite)
         found = list(packages)
         for package in packages if pattern else ():
             self.follow(package, suite, pattern, found)
