@@ -15,6 +15,7 @@
 #include <linux/sockios.h>
 
 #include "checks.h"
+#include "counters.h"
 #include "keys.h"
 #include "netdev.h"
 #include "path.h"
@@ -236,6 +237,10 @@ static int check_mode(const struct check_scene *scene, struct why *why)
 	else if (peer == NETDEV_PEER_UNSEEN)
 		warn(scene, "veth whose peer is in a namespace that cannot be seen: generic XDP is "
 			    "taken unless told otherwise (--xdp native, if it has an XDP program)");
+	else if (!netdev_native_xdp(scene->guard->ifindex))
+		warn(scene,
+		     "the driver has no native XDP: generic is taken, which costs about twice as much; "
+		     "a NIC whose driver has it does better in a flood");
 	else if (!xdp_look(scene->guard, &xdp, &ignored) && xdp.ours_count &&
 		 xdp.mode == SW_XDP_GENERIC)
 		warn(scene,
@@ -273,6 +278,34 @@ static int check_hooks(const struct check_scene *scene, struct why *why)
 	return 0;
 }
 
+/* What a driver that keeps no XDP metadata, or a program behind, makes of validated connections. */
+static int check_hand_over(const struct check_scene *scene, struct why *why)
+{
+	const char *ifname = scene->guard->ifname;
+	struct sw_counters c;
+	struct why ignored;
+	int fd;
+
+	if (!guard_has(scene->guard, NULL))
+		return 0;
+	fd = counters_open(scene->guard, &ignored);
+	if (fd < 0 || counters_read(fd, &c))
+		memset(&c, 0, sizeof(c));
+	if (fd >= 0)
+		close(fd);
+	if (c.verdict[SW_NO_ROOM])
+		warn(scene,
+		     "%llu frames had no room for an answer or for XDP metadata in the driver's "
+		     "buffer; 'synward detach %s', then 'synward attach %s --xdp generic' has it",
+		     c.verdict[SW_NO_ROOM], ifname, ifname);
+	if (c.event[SW_EV_HANDOFF_REFUSED])
+		warn(scene,
+		     "the kernel refused %llu validated connections; 'synward events %s' says with "
+		     "which error",
+		     c.event[SW_EV_HANDOFF_REFUSED], ifname);
+	return 0;
+}
+
 /* Only keys that are shared count on the clock of day. */
 static int check_keys(const struct check_scene *scene, struct why *why)
 {
@@ -299,5 +332,6 @@ const struct check checks_more_interface[] = {{"other XDP programs", check_forei
 					      {"XDP mode", check_mode},
 					      {"MTU", check_mtu},
 					      {"hooks", check_hooks},
+					      {"hand-over", check_hand_over},
 					      {"keys and clock", check_keys},
 					      {}};

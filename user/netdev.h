@@ -26,6 +26,9 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
 /* True if that feature is on; false also if it cannot be told. */
 bool netdev_has_feature(const char *ifname, const char *name);
 
+/* 1: the driver says it has native XDP, 0: that it has none; a negative errno if it cannot be told. */
+int netdev_native_xdp(unsigned int ifindex);
+
 /* How often its link went down since it was made, or a negative errno. */
 int netdev_link_downs(unsigned int ifindex);
 

@@ -7,9 +7,9 @@
 
 #define BUFFER 32768 /* bytes; what the kernel fills at most in one dump message */
 
-int netlink_ask(struct nlmsghdr *request, mnl_cb_t each, void *arg)
+int netlink_ask_of(int protocol, struct nlmsghdr *request, mnl_cb_t each, void *arg)
 {
-	struct mnl_socket *sock = mnl_socket_open(NETLINK_ROUTE);
+	struct mnl_socket *sock = mnl_socket_open(protocol);
 	char buffer[BUFFER];
 	unsigned int seq = 1;
 	ssize_t length;
@@ -35,4 +35,9 @@ fail:
 out:
 	mnl_socket_close(sock);
 	return err;
+}
+
+int netlink_ask(struct nlmsghdr *request, mnl_cb_t each, void *arg)
+{
+	return netlink_ask_of(NETLINK_ROUTE, request, each, arg);
 }

@@ -7,4 +7,7 @@
 /* Sends a request to rtnetlink and gives every answer to each; 0 or a negative errno. */
 int netlink_ask(struct nlmsghdr *request, mnl_cb_t each, void *arg);
 
+/* The same of another of netlink's protocols. */
+int netlink_ask_of(int protocol, struct nlmsghdr *request, mnl_cb_t each, void *arg);
+
 #endif

@@ -4,11 +4,14 @@
 #
 # Each finding is really caused, and gone once its cause is.
 import json
+import os
+import struct
 
 import pytest
 
-from guard import leftover_pins
-from world import SYNWARD, VETH_PEER, Namespace
+from guard import EVENTS, REASONS, bpf_open, leftover_pins, map_read, map_write, possible_cpus
+from peer import Peer
+from world import SYNWARD, VETH_PEER, Namespace, wait_until
 
 
 def doctor(bed, *options, ifname="sw0", command=()):
@@ -80,6 +83,37 @@ def test_veth_peer_without_a_program(sound):
     assert "peer has no XDP program" in found(sound, "XDP mode")[1]
     sound.client.run(VETH_PEER, "cg0", "on")
     assert found(sound, "XDP mode")[0] == "ok"
+
+
+def test_a_driver_without_native_xdp(sound):
+    state, text = found(sound, "XDP mode", ifname="lo")
+    assert state == "warning" and "no native XDP" in text
+    done = sound.server.run(SYNWARD, "attach", "lo", "--xdp", "native", check=False)
+    assert done.returncode == 1 and "the driver has no native XDP" in done.stderr
+
+
+def test_hand_overs_that_the_kernel_refuses(sound):
+    sound.guard.attach("native")
+    assert found(sound, "hand-over")[0] == "ok"
+    with sound.listen("ipv4") as listener, Peer(sound.guarded, "ipv4", listener.port) as peer:
+        assert peer.ask().tsval is not None
+        with sound.server.having(tcp_timestamps=0):
+            peer.data(b"x")
+            assert wait_until(lambda: found(sound, "hand-over") == (
+                "warning", "the kernel refused 1 validated connections; 'synward events sw0' says with which error"), 5, 0.2)
+
+
+def test_frames_without_room(sound):
+    """No driver here is like that: the counter is written."""
+    sound.guard.attach("native")
+    fd = bpf_open(f"{sound.guard.pins}/counters")
+    names = REASONS + EVENTS
+    raw = bytearray(map_read(fd, 8 * len(names) * possible_cpus()))
+    struct.pack_into("Q", raw, 8 * names.index("no_room"), 3)
+    map_write(fd, bytes(raw))
+    os.close(fd)
+    state, text = found(sound, "hand-over")
+    assert state == "warning" and "3 frames had no room" in text and "--xdp generic" in text
 
 
 def test_mtu(sound):
