@@ -53,6 +53,12 @@ check:
 	$(Q)packaging/deps check
 	$(Q)$(MAKE) --no-print-directory check-built
 
+# Real time, minutes of it: edges of attacks and changes of services over and over.
+.PHONY: check-modes
+check-modes: all $(B)/flood $(B)/veth-peer
+	$(Q)cd tests/net && SYNWARD_BUILD=$(abspath $(B)) SYNWARD_LONG=1 SYNWARD_EDGES=20 SYNWARD_RELOADS=200 \
+		/usr/bin/python3 -m pytest -p no:cacheprovider -v test_modes.py test_lists.py test_services.py test_daemon.py::test_clock_under_the_units_filter
+
 .PHONY: check-built
 check-built: all $(filter $(B)/%,$(CHECKS)) $(CHECK_TOOLS) $(B)/flood $(B)/veth-peer
 	$(Q)B="$(B)" CHECKS="$(CHECKS)" tests/run
