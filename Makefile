@@ -59,6 +59,12 @@ check-modes: all $(B)/flood $(B)/veth-peer
 	$(Q)cd tests/net && SYNWARD_BUILD=$(abspath $(B)) SYNWARD_LONG=1 SYNWARD_EDGES=20 SYNWARD_RELOADS=200 \
 		/usr/bin/python3 -m pytest -p no:cacheprovider -v test_modes.py test_lists.py test_services.py test_daemon.py::test_clock_under_the_units_filter
 
+# The years of an operator in three minutes: see tests/net/test_endurance.py.
+.PHONY: check-endurance
+check-endurance: all $(B)/veth-peer
+	$(Q)cd tests/net && SYNWARD_BUILD=$(abspath $(B)) SYNWARD_ENDURANCE=full \
+		/usr/bin/python3 -m pytest -p no:cacheprovider -v -s test_endurance.py
+
 .PHONY: check-built
 check-built: all $(filter $(B)/%,$(CHECKS)) $(CHECK_TOOLS) $(B)/flood $(B)/veth-peer
 	$(Q)B="$(B)" CHECKS="$(CHECKS)" tests/run

@@ -91,6 +91,10 @@ class Guard:
     def attached(self):
         return os.path.exists(self.pins)
 
+    def program_id(self):
+        """Of what runs first on the interface."""
+        return json.loads(self.ns.ip("-j", "link", "show", "dev", self.ifname).stdout)[0]["xdp"]["prog"]["id"]
+
     def status(self):
         return json.loads(self.cli("status", self.ifname, "-j").stdout)
 
@@ -116,10 +120,11 @@ class Guard:
         moved.update({name: value - before[name] for name, value in self.totals().items() if value != before[name]})
 
     def shift_clock(self, seconds):
-        """Moves the clock epochs are counted on; struct sw_config: generation at 0, epoch_offset_ns at 8."""
+        """Moves the clock epochs are counted on; struct sw_config: generation at 0, epoch_offset_ns at 8,
+        24 bytes before the bits of the ports."""
         fd = bpf_open(f"{self.pins}/config")
         try:
-            raw = bytearray(map_read(fd, 16 + 65536 // 8))
+            raw = bytearray(map_read(fd, 24 + 65536 // 8))
             generation, = struct.unpack_from("=I", raw, 0)
             offset, = struct.unpack_from("=Q", raw, 8)
             struct.pack_into("=I", raw, 0, (generation + 1) & 0xFFFFFFFF)

@@ -33,7 +33,7 @@ class Daemon:
     """synward run in the server's namespace, under a configuration of its own."""
 
     def __init__(self, ns, text=PLAIN, *options, **environment):
-        self.ns, self.options = ns, options
+        self.ns, self.options, self.program = ns, options, SYNWARD
         self.place = tempfile.mkdtemp(prefix="swt-daemon-")
         self.path, self.log_path = f"{self.place}/conf", f"{self.place}/log"
         self.write(text)
@@ -56,7 +56,7 @@ class Daemon:
     def start(self, ready=True):
         self.told.clear()
         with open(self.log_path, "a") as log:
-            self.child = self.ns.spawn(*self.wrapper, SYNWARD, "run", "-c", self.path, *self.options, stderr=log, env=self.environment)
+            self.child = self.ns.spawn(*self.wrapper, self.program, "run", "-c", self.path, *self.options, stderr=log, env=self.environment)
         if ready:
             assert self.hears("READY=1"), self.log()
         return self
