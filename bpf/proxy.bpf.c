@@ -11,6 +11,7 @@
 #include "lib/inward.h"
 #include "lib/outward.h"
 #include "lib/icmp.h"
+#include "lib/forward.h"
 #include "lib/trace.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -194,6 +195,7 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 	struct sw_local *mine = SW_THE(local);
 	struct sw_packet *pkt;
 	struct sw_flow *f;
+	int reason, forwarded = 0;
 
 	if (!mine)
 		return SW_NOT_GUARDED;
@@ -221,9 +223,14 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 		return SW_NOT_GUARDED;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 	f = flow_of(pkt, &scene);
-	if (f && !begins_anew(ctx, pkt, &scene, f))
-		return SW_VERDICT(sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms),
-				  SW_COUNTERS_SERVICE + (scene.listener->service & SW_LS_SLOT));
+	if (f && !begins_anew(ctx, pkt, &scene, f)) {
+		reason = sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
+		if (reason == SW_FLOW_SEGMENT && f->flags & SW_FF_ROUTED)
+			forwarded = sw_forward_in(ctx, pkt, f);
+		return forwarded |
+		       SW_VERDICT(reason, SW_COUNTERS_SERVICE +
+						  (scene.listener->service & SW_LS_SLOT));
+	}
 	if (scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
@@ -232,7 +239,17 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
-	return sw_verdict(sw_traced(ctx, sw_proxy(ctx)));
+	int verdict = sw_traced(ctx, sw_proxy(ctx));
+	int action = sw_verdict(verdict & ~SW_FORWARDED);
+
+	return verdict & SW_FORWARDED ? XDP_REDIRECT : action;
+}
+
+/* With --forward, XDP on the interface of the servers. */
+SEC("xdp.frags")
+int synward_forward(struct xdp_md *ctx)
+{
+	return sw_forward(ctx);
 }
 
 /* tc egress of the same interface. */

@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 2
+#define SW_ABI 3
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,
@@ -334,6 +334,8 @@ struct sw_proxy {
 	__u32 ports_auto; /* 1: a service is guarded once a SYN-ACK of it was seen */
 	__u32 draining;	  /* 1: new connections pass, flows go on */
 	__u32 generic;	  /* 1: frames put into ingress pass XDP again */
+	__u32 forward;	  /* ifindex that segments of routed flows leave by; 0: up the stack */
+	__u32 guarded;	  /* ifindex of the guarded interface */
 };
 
 /* map `targets`, a longest-prefix match without value: struct sw_route_key as key. Written by the loader. */
@@ -384,6 +386,8 @@ struct sw_info {
 	__u32 ports_auto;      /* 1: whatever listens */
 	__u32 path;	       /* enum sw_path */
 	__u32 syncookies_before; /* net.ipv4.tcp_syncookies to put back, plus 1; 0: not ours */
+	__u32 forward;	       /* ifindex of the --forward interface; 0: none */
+	__u32 pad;
 	char version[32];
 };
 

@@ -42,7 +42,8 @@ enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 #define SW_FLOW_GONE 0x08      /* the server: an ICMP error said that it cannot be reached */
 
 /* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP,
- * [SW_SERVER] by tc. */
+ * [SW_SERVER] by tc
+ * and by the program on the --forward interface. */
 struct sw_flow_side {
 	__u64 packets; /* segments; GSO frames of tc egress count once */
 	__u64 bytes;   /* TCP payload */
@@ -57,6 +58,7 @@ struct sw_flow_side {
 #define SW_FF_SACK 0x01
 #define SW_FF_TSTAMP 0x02
 #define SW_FF_ECN 0x04
+#define SW_FF_ROUTED 0x08 /* its SYN-ACK came in at the --forward interface, addresses unchanged */
 #define SW_FF_SERVER_SACK 0x10
 #define SW_FF_SERVER_TSTAMP 0x20
 #define SW_FF_SERVER_ECN 0x40

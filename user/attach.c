@@ -24,6 +24,7 @@ enum {
 	OPT_SYNCOOKIES,
 	OPT_TO,
 	OPT_FLOWS,
+	OPT_FORWARD,
 	OPT_KEY_FILE,
 	OPT_SERVICE, /* and those behind it: keys of a service, by the same name */
 	OPT_END = OPT_SERVICE + 64
@@ -48,6 +49,10 @@ static const struct argp_option options[] = {
 	{"flows", OPT_FLOWS, "N", 0,
 	 "On the proxy path: how many connections can be translated at once, as 65536, 64k or 1M "
 	 "(default: 1M, 220 MB)",
+	 0},
+	{"forward", OPT_FORWARD, "SERVER_IFACE", 0,
+	 "On the proxy path: established connections to servers behind SERVER_IFACE that are just "
+	 "routed are sent on by XDP, without the stack",
 	 0},
 	{"syncookies", OPT_SYNCOOKIES, "set|refuse", 0,
 	 "On the compat path: set net.ipv4.tcp_syncookies to 2 and put it back on detach, or "
@@ -160,6 +165,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (targets_flows(&a->setup.targets, arg))
 			argp_error(state, "no number of flows, 1k to 64M: '%s'", arg);
 		return 0;
+	case OPT_FORWARD:
+		if (!*arg || strlen(arg) >= sizeof(a->setup.forward))
+			argp_error(state, "no name of an interface: '%s'", arg);
+		strcpy(a->setup.forward, arg);
+		return 0;
 	case OPT_KEY_FILE:
 		if (!*arg || strlen(arg) >= sizeof(a->setup.key_file))
 			argp_error(state, "no path of a file: '%s'", arg);
@@ -175,8 +185,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (a->setup.path != SW_PATH_PROXY &&
-		    (a->setup.targets.count || a->setup.targets.flows))
-			argp_error(state, "--to and --flows are for --path proxy");
+		    (a->setup.targets.count || a->setup.targets.flows || a->setup.forward[0]))
+			argp_error(state, "--to, --flows and --forward are for --path proxy");
 		if (a->file && a->options)
 			argp_error(state, "--config, or options: not both");
 		return 0;

@@ -36,6 +36,7 @@ typedef struct {
 	int count;
 } config_prefixes;
 typedef struct targets config_targets; /* without flows */
+typedef char config_ifname[IF_NAMESIZE]; /* "": none */
 typedef __u32 config_flows;            /* 0: default */
 typedef union {
 	struct sockaddr any; /* sa_family AF_UNSPEC: off */

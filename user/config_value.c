@@ -163,6 +163,14 @@ static int parse_flows(const struct config_key *key, const char *text, void *ret
 	return err;
 }
 
+static int parse_ifname(const struct config_key *key, const char *text, void *ret)
+{
+	if (strlen(text) >= sizeof(config_ifname) || strchr(text, '/'))
+		return -EINVAL;
+	strcpy(ret, text);
+	return 0;
+}
+
 static int parse_path(const struct config_key *key, const char *text, void *ret)
 {
 	if (*text && *text != '/')

@@ -197,6 +197,7 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 		return err;
 	}
 	object_autoload(obj, OBJECT_XDP, false);
+	object_autoload(obj, OBJECT_FORWARD, false);
 	reused = can_reuse(obj, maps);
 	err = reused ? reuse_maps(obj, maps) : 0;
 	if (!err)
@@ -226,17 +227,19 @@ static void choose_fragments(struct bpf_program *xdp, enum sw_xdp_mode mode)
 	bpf_program__set_flags(xdp, mode == SW_XDP_NATIVE ? flags | BPF_F_XDP_HAS_FRAGS : flags);
 }
 
-int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct bpf_object **ret)
+int host_open_xdp(const struct host *host, const char *name, enum sw_xdp_mode mode,
+		  struct bpf_object **ret)
 {
 	struct bpf_object *obj = object_open(host->path);
+	struct bpf_program *prog;
 	struct bpf_map *map;
 	int err;
 
 	if (!obj)
 		return -errno;
-	object_autoload(obj, OBJECT_TC, false);
-	object_autoload(obj, OBJECT_START, false);
-	choose_fragments(bpf_object__find_program_by_name(obj, OBJECT_XDP), mode);
+	bpf_object__for_each_program(prog, obj)
+		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), name));
+	choose_fragments(bpf_object__find_program_by_name(obj, name), mode);
 	bpf_object__for_each_map(map, obj)
 	{
 		if (is_constants(map))

@@ -41,8 +41,9 @@ void host_maps_close(struct host_maps *maps);
 int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,
 	      struct why *why);
 
-/* Opens an object for the XDP program alone, for that mode, over base's maps; not loaded yet. */
-int host_open_xdp(const struct host *host, enum sw_xdp_mode mode, struct bpf_object **ret);
+/* Opens an object for that XDP program alone, for that mode, over base's maps; not loaded yet. */
+int host_open_xdp(const struct host *host, const char *name, enum sw_xdp_mode mode,
+		  struct bpf_object **ret);
 
 /* Looks at every socket of this namespace and starts the timer that keeps on doing so. */
 int host_start(const struct host *host, struct why *why);

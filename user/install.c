@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "forward.h"
 #include "host.h"
 #include "install.h"
 #include "keys.h"
@@ -57,12 +58,15 @@ static int get_entry(const struct host *host, const char *map, void *ret)
 	return bpf_map_lookup_elem(object_map(host->base, map), &zero, ret) ? -errno : 0;
 }
 
-static int write_settings(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
+static int write_settings(const struct guard *g, const struct host *host, const struct plan *plan,
+			  __u64 epoch_offset_ns)
 {
 	struct proxy_settings proxy = {
 		.targets = plan->targets,
 		.ports_auto = plan->ports_auto,
 		.generic = plan->mode == SW_XDP_GENERIC,
+		.guarded = g->ifindex,
+		.forward = plan->forward,
 	};
 	int err = 0;
 
@@ -95,6 +99,7 @@ static struct sw_info describe(const struct guard *g, const struct plan *plan, e
 		.tc_kind = tc,
 		.ports_auto = plan->ports_auto,
 		.path = plan->path,
+		.forward = plan->forward,
 		.version = SW_VERSION,
 	};
 }
@@ -114,14 +119,15 @@ static int apply_services(const struct host *host, const struct services *s, str
 	return err;
 }
 
-static int fill_maps(const struct host *host, const struct plan *plan, struct why *why)
+static int fill_maps(const struct guard *g, const struct host *host, const struct plan *plan,
+		     struct why *why)
 {
 	__u64 offset_ns = keys_epoch_offset_ns();
 	int err;
 
 	err = keys_fill(object_map(host->base, "secrets"), plan->shared, offset_ns);
 	if (!err)
-		err = write_settings(host, plan, offset_ns);
+		err = write_settings(g, host, plan, offset_ns);
 	if (err)
 		return why_is(why, err, "cannot fill the maps: %s", strerror(-err));
 	return apply_services(host, plan->services, why);
@@ -198,7 +204,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	err = host_load(&host, plan->path, NULL, plan->targets->flows, why);
 	if (err)
 		return err;
-	err = fill_maps(&host, plan, why);
+	err = fill_maps(g, &host, plan, why);
 	if (err)
 		goto close;
 	err = host_start(&host, why);
@@ -212,6 +218,8 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		goto undo;
 	}
 	err = attach_tc(g, &host, &tc, why);
+	if (!err)
+		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
 		goto undo;
 	info = describe(g, plan, tc);
@@ -225,6 +233,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	goto close;
 undo:
 	let_go(plan);
+	forward_detach(g);
 	tc_detach(g, &ignored);
 	syncookies_leave(g);
 	pins_drop_all(g);
@@ -308,7 +317,7 @@ static int renew_keys(const struct host *host, const struct plan *plan, __u64 ep
 
 /* After the switch: what the running maps are told, in the order that never refuses a good cookie.
  */
-static int renew_maps(const struct host *host, const struct plan *plan, struct sw_info *info)
+static int renew_maps(const struct guard *g, const struct host *host, const struct plan *plan, struct sw_info *info)
 {
 	struct sw_config old;
 	struct sw_info before;
@@ -319,7 +328,7 @@ static int renew_maps(const struct host *host, const struct plan *plan, struct s
 		err = get_entry(host, "info", &before);
 	/* The clock of epochs stays, though the time of day may have been set meanwhile. */
 	if (!err)
-		err = write_settings(host, plan, old.epoch_offset_ns);
+		err = write_settings(g, host, plan, old.epoch_offset_ns);
 	if (!err)
 		err = renew_keys(host, plan, old.epoch_offset_ns);
 	if (err < 0)
@@ -346,19 +355,21 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		goto close_maps;
 	err = keep_maps(&host, plan, why);
 	if (!err && !host.reused)
-		err = fill_maps(&host, plan, why);
+		err = fill_maps(g, &host, plan, why);
 	if (!err)
 		err = host_start(&host, why);
 	if (!err)
 		err = pins_make_directory(g); /* somebody may have taken it away */
 	if (!err)
 		err = switch_programs(g, &host, plan, running, &tc, why);
+	if (!err)
+		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
 		goto close;
 	look_again(&host);
 	info = describe(g, plan, tc);
 	if (host.reused)
-		err = renew_maps(&host, plan, &info);
+		err = renew_maps(g, &host, plan, &info);
 	if (!err && host.reused && plan->services)
 		err = apply_services(&host, plan->services, why);
 	if (!err)

@@ -18,6 +18,7 @@ struct plan {
 	enum sw_attach_kind kind;
 	enum sw_path path;
 	const struct targets *targets; /* proxy path */
+	unsigned int forward; /* ifindex of the --forward interface; 0: none */
 	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */
 	const struct keyfile_secret *shared; /* NULL: keys of this machine's own */
 	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <string.h>
 
+#include "forward.h"
 #include "install.h"
 #include "pins.h"
 #include "syncookies.h"
@@ -18,6 +19,7 @@ int install_remove(const struct guard *g, struct why *why)
 		err = tc_detach(g, why);
 	if (err)
 		return err;
+	forward_detach(g);
 	syncookies_leave(g);
 	err = pins_drop_all(g);
 	return err ? why_is(why, err, "cannot remove pins below " GUARD_ROOT ": %s", strerror(-err))

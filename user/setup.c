@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "checks.h"
+#include "forward.h"
 #include "netdev.h"
 #include "path.h"
 #include "pins.h"
@@ -30,6 +31,7 @@ void setup_from(struct setup *s, const struct config *config,
 	s->path = interface->path;
 	s->targets = interface->to;
 	s->targets.flows = interface->flows;
+	memcpy(s->forward, interface->forward, sizeof(s->forward));
 	s->keep_syncookies = interface->syncookies == CONFIG_SYNCOOKIES_REFUSE;
 	s->mode = interface->xdp; /* its words stand in the order of enum sw_xdp_mode, auto first */
 	s->kind = interface->attach == CONFIG_ATTACH_LINK ? SW_ATTACH_LINK : SW_ATTACH_LIBXDP;
@@ -166,6 +168,8 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		err = why_is(why, -EOPNOTSUPP,
 			     "a shared key file needs the host path: the compat path uses the "
 			     "kernel's cookies, whose keys no other machine can have");
+	if (!err)
+		err = forward_resolve(g, s->forward, plan.mode, &plan.forward, why);
 	if (!err)
 		err = check_interface(s, g, &plan, why);
 	if (err)

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "cli.h"
+#include "forward.h"
 #include "guard.h"
 #include "host.h"
 #include "keys.h"
@@ -56,6 +57,7 @@ static const struct field {
 	      {"attach", "attached by"},
 	      {"dispatcher", "dispatcher"},
 	      {"tc", "tc"},
+	      {"forward", "forward to"},
 	      {"ports", "ports"},
 	      {"since", "since"},
 	      {"key_age_s", "key age, s"},
@@ -207,6 +209,24 @@ static void put_since(struct json_object *obj, const struct sw_info *info)
 	put(obj, "since", text);
 }
 
+/* Without its interface, or its program there, traffic takes the stack: nothing is broken. */
+static void put_forward(struct json_object *obj, const struct guard *g, const struct sw_info *info)
+{
+	char ifname[IF_NAMESIZE], text[64];
+
+	if (!info->forward)
+		return;
+	if (!if_indextoname(info->forward, ifname))
+		put(obj, "forward", "gone: all takes the stack");
+	else if (geteuid() || forward_is_on(g, info->forward))
+		put(obj, "forward", ifname);
+	else {
+		snprintf(text, sizeof(text), "%s, but its program is gone: all takes the stack",
+			 ifname);
+		put(obj, "forward", text);
+	}
+}
+
 static struct json_object *describe(struct status *s, const struct guard *g,
 				    const struct sw_info *info)
 {
@@ -221,6 +241,7 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 	put(obj, "attach", xdp_kind_name(info->attach_kind));
 	json_object_object_add(obj, "dispatcher", json_object_new_boolean(xdp.dispatcher));
 	put(obj, "tc", tc_kind_name(info->tc_kind));
+	put_forward(obj, g, info);
 	if (!read_config(g, &config)) {
 		put_ports(obj, info, &config);
 		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */

@@ -103,6 +103,8 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		.targets = targets->count != 0,
 		.ports_auto = settings->ports_auto,
 		.generic = settings->generic,
+		.forward = settings->forward,
+		.guarded = settings->guarded,
 	};
 	struct sw_route_key key;
 	__u32 zero = 0;

@@ -140,7 +140,7 @@ static int attach_by(way_to_attach way, const struct guard *g, const struct host
 	struct bpf_object *obj;
 	int err;
 
-	err = host_open_xdp(host, mode, &obj);
+	err = host_open_xdp(host, OBJECT_XDP, mode, &obj);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();
@@ -188,7 +188,7 @@ int xdp_replace(const struct guard *g, const struct host *host, const struct xdp
 	struct bpf_object *obj;
 	int err;
 
-	err = host_open_xdp(host, state->mode, &obj);
+	err = host_open_xdp(host, OBJECT_XDP, state->mode, &obj);
 	if (err)
 		return why_is(why, err, "cannot open the XDP program: %s", strerror(-err));
 	say_forget_kernel();

@@ -49,6 +49,7 @@ struct sw_flow_scratch {
 	struct sw_optread answer;
 	struct sw_syn syn;
 	struct sw_found found;
+	struct bpf_fib_lookup fib;
 };
 
 struct {

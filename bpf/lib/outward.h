@@ -23,26 +23,28 @@ static __always_inline void *sw_skb_l4(struct __sk_buff *skb, const struct sw_pa
 	return (void *)(long)skb->data + (pkt->l4_offset & SW_L4_OFFSET_MASK);
 }
 
-/* As sw_parse(); the tuple is turned round, to be the client's. */
-static __always_inline enum sw_parse sw_parse_skb(struct __sk_buff *skb, struct sw_packet *pkt)
+/* A server's tuple, to be its client's. */
+static __always_inline void sw_tuple_turn(struct sw_tuple *t)
 {
-	enum sw_parse parsed =
-		sw_parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, pkt);
-	struct sw_tuple *t = &pkt->tuple;
-	__u64 hi, lo;
-	__u16 port;
+	__u64 hi = t->saddr_hi, lo = t->saddr_lo;
+	__u16 port = t->sport;
 
-	if (parsed != SW_PARSE_TCP)
-		return parsed;
-	hi = t->saddr_hi;
-	lo = t->saddr_lo;
-	port = t->sport;
 	t->saddr_hi = t->daddr_hi;
 	t->saddr_lo = t->daddr_lo;
 	t->sport = t->dport;
 	t->daddr_hi = hi;
 	t->daddr_lo = lo;
 	t->dport = port;
+}
+
+/* As sw_parse(); the tuple is turned round, to be the client's. */
+static __always_inline enum sw_parse sw_parse_skb(struct __sk_buff *skb, struct sw_packet *pkt)
+{
+	enum sw_parse parsed =
+		sw_parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, pkt);
+
+	if (parsed == SW_PARSE_TCP)
+		sw_tuple_turn(&pkt->tuple);
 	return parsed;
 }
 
