@@ -673,5 +673,6 @@ def test_clock_under_the_units_filter(plain_bed, daemon, tmp_path):
     daemon.wrapper = ("/usr/bin/python3", "-c", WITHOUT_CLOCK)
     daemon.start()
     plain_bed.guard.shift_clock(3)
-    assert daemon.says("the clock of day was set by -3.0 s")
+    # It leaves its turn, each 5 s, to whoever attaches anywhere on this machine.
+    assert daemon.says("the clock of day was set by -3.0 s", 120)
     assert "nothing keeps this machine's clock right" not in daemon.log()
