@@ -110,6 +110,30 @@ def cost(stage, plan, works=None, rounds=None):
             for work in works}
 
 
+PROXY_WORKS = ("syn-linux-v4", "syn-windows-v4", "syn-linux-v6", "ack")
+
+
+def proxy(stage, plan):
+    """What a flood costs on the proxy path and on the host path, turn by turn: net ns of the program alone."""
+    lanes = {"host": stage.lane("libxdp"), "proxy": stage.lane("proxy")}
+    works = [work for work in plan.works if work.key in PROXY_WORKS]
+    for lane in lanes.values():
+        establish(lane).close()  # the proxy path learns from it what the server answers
+    nets = {work.key: {path: [] for path in lanes} for work in works}
+    for work in works:
+        stage.meter.ask("work", work.key, *work.flood)
+    for _ in range(plan.cost_rounds):
+        for work in works:
+            for path, lane in lanes.items():
+                ns, verdict = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", "attached", plan.cost_frames))
+                bare, _ = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", FLOORS.get(verdict, "bare_pass"),
+                                                   plan.cost_frames))
+                nets[work.key][path].append(ns - bare)
+    return {work.key: {"label": work.label, **{path: spread(of) for path, of in nets[work.key].items()},
+                       "ratio": spread([b / a for a, b in zip(nets[work.key]["host"], nets[work.key]["proxy"])])}
+            for work in works}
+
+
 def live(stage, plan, works=None, systems=None, rounds=None):
     """Each frame out of a veth, generator and receiver on one CPU: CPU time over the same
     generator's into the bare program. back: frames that came back for each sent."""

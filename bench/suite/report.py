@@ -91,6 +91,13 @@ def rate_table(result):
                  ["work"] + [LIVE[name] for name in systems], rows)
 
 
+def proxy_table(result):
+    rows = [[cell["label"], with_range(cell["host"]), with_range(cell["proxy"]), number(middle(cell["ratio"]))]
+            for cell in result["proxy"].values()]
+    return Table("A flood on the proxy path", "The program alone, net ns, as in the first table; turn by turn with the host path.",
+                 ["work", "host path", "proxy path", "proxy : host"], rows)
+
+
 def goal_rows(result):
     cost, rows = result["cost"], []
 
@@ -101,6 +108,9 @@ def goal_rows(result):
         if key in cost:
             value = middle(cost[key]["net_ns"])
             add(cost[key]["label"] + ", net ns", number(value), f"≤ {most}", value <= most)
+    if "syn-linux-v4" in result.get("proxy", {}):
+        ratio = middle(result["proxy"]["syn-linux-v4"]["ratio"])
+        add("Linux SYN, proxy path : host path", number(ratio), "≤ 1.1", ratio <= 1.1)
     ratios = {}
     for key, cell in cost.items():
         common = cost.get("syn-linux-v6" if "IPv6" in cell["label"] else "syn-linux-v4")
@@ -136,6 +146,8 @@ def goal_rows(result):
 def tables(result):
     yield Table("Goals", "", ["work", "goal", "measured", "reached"], goal_rows(result))
     yield cost_table(result)
+    if result.get("proxy"):
+        yield proxy_table(result)
     yield live_table(result)
     if result.get("capacity"):
         yield capacity_table(result)

@@ -286,6 +286,7 @@ SYSTEMS = {
     "nft": synproxy,
     "libxdp": guard("--xdp", "native", "--attach", "libxdp"),
     "link": guard("--xdp", "native", "--attach", "link"),
+    "proxy": guard("--xdp", "native", "--path", "proxy", "--ports", PORT),
     "generic": guard("--xdp", "generic", "--attach", "link", gro_on=True),
 }
 
