@@ -638,6 +638,7 @@ def test_nothing_grows_over_reloads(plain_bed, daemon):
     bed = plain_bed
     both = PLAIN + "[interface dir0]\nxdp = native\n"
     daemon.start()
+    traffic = Traffic(bed, "ipv4", long=10)
 
     def round():
         """Guards put on and taken off, files refused, an interface that comes and goes."""
@@ -653,11 +654,15 @@ def test_nothing_grows_over_reloads(plain_bed, daemon):
     before = settled()
     minutes = float(os.environ.get("SYNWARD_SOAK_MINUTES", "0"))
     end, rounds = time.monotonic() + 60 * minutes, 0
-    while rounds < 6 or time.monotonic() < end:
-        round()
-        rounds += 1
-    after = settled()
-    print(f"{rounds} rounds, 4 reloads each: before {before}, after {after}")
+    try:
+        while rounds < 6 or time.monotonic() < end:
+            round()
+            rounds += 1
+        after = settled()
+    finally:
+        traffic.stop()
+    print(f"{rounds} rounds, 4 reloads each: before {before}, after {after}; {traffic.made} connections made, errors: {traffic.errors}")
+    assert not traffic.errors
     assert len(before) == 2 and before.keys() == after.keys()
     for pid, had in before.items():
         assert after[pid]["fds"] == had["fds"] and after[pid]["bpf"] == had["bpf"]
