@@ -11,9 +11,8 @@
 
 struct attach {
 	struct cli *cli;
-	const char *ifname;
-	const char *file; /* a configuration; NULL: options say it all */
-	bool options;     /* some were given */
+	const char *file;        /* a configuration; NULL: options say it all */
+	bool options;            /* some were given */
 	struct config *services; /* one service, "all", as the options have it */
 	struct setup setup;
 };
@@ -61,14 +60,16 @@ static const struct argp_option options[] = {
 	{"mode", OPT_SERVICE, "MODE", 0,
 	 "off, monitor (count only), always, or auto: cookies while under attack (default: always)",
 	 0},
-	{"syn-start", OPT_SERVICE + 1, "N", 0, "auto: arms at N SYNs a second (default: 2000; 0: never)", 0},
-	{"syn-end", OPT_SERVICE + 2, "N", 0, "auto: may disarm below N SYNs a second (default: 1000)", 0},
+	{"syn-start", OPT_SERVICE + 1, "N", 0,
+	 "auto: arms at N SYNs a second (default: 2000; 0: never)", 0},
+	{"syn-end", OPT_SERVICE + 2, "N", 0,
+	 "auto: may disarm below N SYNs a second (default: 1000)", 0},
 	{"half-open-start", OPT_SERVICE + 3, "N", 0,
 	 "auto: arms at N half-open sockets of a listener (default: 256; 0: never)", 0},
 	{"half-open-end", OPT_SERVICE + 4, "N", 0,
 	 "auto: may disarm below N half-open sockets (default: 64)", 0},
-	{"hold", OPT_SERVICE + 5, "TIME", 0, "auto: disarms after such a time below both (default: 10s)",
-	 0},
+	{"hold", OPT_SERVICE + 5, "TIME", 0,
+	 "auto: disarms after such a time below both (default: 10s)", 0},
 	{"synack-limit", OPT_SERVICE + 6, "N", 0,
 	 "N SYN-ACKs a second at most to one source prefix, /24 or /64 (default: 0, no limit)", 0},
 	{"handshake-limit", OPT_SERVICE + 7, "N", 0,
@@ -134,9 +135,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	}
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->cli;
-		return 0;
 	case 'c':
 		a->file = arg;
 		return 0;
@@ -175,14 +173,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "no path of a file: '%s'", arg);
 		strcpy(a->setup.key_file, arg);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (a->ifname)
-			argp_error(state, "one interface at a time");
-		a->ifname = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which interface?");
-		return 0;
 	case ARGP_KEY_END:
 		if (a->setup.path != SW_PATH_PROXY &&
 		    (a->setup.targets.count || a->setup.targets.flows || a->setup.forward[0]))
@@ -199,7 +189,7 @@ static void warn(void *arg, const char *text)
 {
 	const struct attach *a = arg;
 
-	say_warning(a->cli, a->ifname, "%s", text);
+	say_warning(a->cli, a->cli->ifname, "%s", text);
 }
 
 static struct json_object *facts(const struct guard *g, const struct sw_info *info,
@@ -242,9 +232,9 @@ static int read_config(struct attach *a, struct why *why)
 	err = config_load(a->file, &config, &fault);
 	if (err)
 		return config_fault_say(a->file, &fault, err, why);
-	interface = config_interface(config, a->ifname);
+	interface = config_interface(config, a->cli->ifname);
 	if (!interface)
-		err = why_is(why, -ENOENT, "%s has no [interface %s]", a->file, a->ifname);
+		err = why_is(why, -ENOENT, "%s has no [interface %s]", a->file, a->cli->ifname);
 	if (!err)
 		err = services_from_config(config, interface, &a->setup.services, why);
 	if (!err)
@@ -262,10 +252,10 @@ static int attach(struct attach *a, struct why *why)
 	if (a->file)
 		err = read_config(a, why);
 	else
-		err = services_from_config(a->services, &a->services->interface[0], &a->setup.services,
-					   why);
+		err = services_from_config(a->services, &a->services->interface[0],
+					   &a->setup.services, why);
 	if (!err)
-		err = guard_by_name(a->ifname, &g, why);
+		err = guard_by_name(a->cli->ifname, &g, why);
 	if (!err)
 		err = setup_check_machine(&a->setup, why);
 	if (!err)
@@ -291,14 +281,12 @@ static struct config *make_services(void)
 
 int cmd_attach(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "IFACE",
 		.doc = "Guards the interface; on a guarded one, renews programs, ports and keys "
 		       "without a gap.",
-		.children = children,
 	};
 	struct attach a = {.cli = cli, .setup = {.ports_auto = true, .warn = warn, .arg = &a}};
 	struct why why = {};
@@ -310,11 +298,11 @@ int cmd_attach(int argc, char **argv, struct cli *cli)
 		return -ENOMEM;
 	}
 	ports_all(&a.setup.ports);
-	cli_parse(&argp, argc, argv, &a);
+	cli_parse(&argp, CLI_INTERFACE, argc, argv, cli, &a);
 	say_capture_libraries(cli);
 	err = attach(&a, &why);
 	config_free(a.services);
 	if (err)
-		say_error(cli, a.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	return err;
 }

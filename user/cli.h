@@ -4,6 +4,7 @@
 #define SYNWARD_CLI_H
 
 #include <argp.h>
+#include <signal.h>
 
 #include "say.h"
 
@@ -17,11 +18,36 @@ struct command {
 	const char *text;
 };
 
-/* -j and -v: a child of every command's parser, its input the struct cli. */
+enum cli_interface {
+	CLI_NO_INTERFACE,    /* arguments are the command's own */
+	CLI_MAYBE_INTERFACE, /* one, or none */
+	CLI_INTERFACE,       /* one */
+};
+
+/* What every command knows, and main as well: a child parser of -j and -v, and its input. */
+struct cli_common {
+	struct cli *cli;
+	enum cli_interface interface;
+};
 extern const struct argp cli_argp;
 
-/* Parses a command's arguments; input is the command's own struct, handed to its parser. */
-void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
+/*
+ * Parses a command's arguments: its own options and what is common, an interface into
+ * cli->ifname. input is for the command's parser. Does not return if something is wrong.
+ */
+void cli_parse(const struct argp *own, enum cli_interface interface, int argc, char **argv,
+	       struct cli *cli, void *input);
+
+/* A whole number of least to most, or argp_error() with "no WHAT of LEAST to MOST". */
+unsigned long cli_number(struct argp_state *state, const char *what, const char *text,
+			 unsigned long least, unsigned long most);
+
+/*
+ * SIGINT, SIGTERM and SIGHUP from now on set cli_interrupted, and waiting calls return with EINTR.
+ * SIGPIPE is not among them: whoever reads us may go, and then so do we.
+ */
+extern volatile sig_atomic_t cli_interrupted;
+void cli_end_on_signals(void);
 
 int cmd_attach(int argc, char **argv, struct cli *cli);
 int cmd_detach(int argc, char **argv, struct cli *cli);

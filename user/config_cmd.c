@@ -19,9 +19,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct config_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->cli;
-		return 0;
 	case ARGP_KEY_ARG:
 		if (!a->what)
 			a->what = arg;
@@ -136,16 +133,14 @@ static int list_keys(const struct config_args *a)
 
 int cmd_config(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.parser = parse,
 		.args_doc = "check [FILE]\nkeys",
 		.doc = "check: says what is wrong with a configuration file, by "
 		       "default " CONFIG_DEFAULT_PATH ".\nkeys: every key with its default.",
-		.children = children,
 	};
 	struct config_args a = {.cli = cli};
 
-	cli_parse(&argp, argc, argv, &a);
+	cli_parse(&argp, CLI_NO_INTERFACE, argc, argv, cli, &a);
 	return strcmp(a.what, "keys") ? check(&a) : list_keys(&a);
 }

@@ -15,7 +15,6 @@
 
 struct detach {
 	struct cli *cli;
-	const char *ifname;
 	bool all;
 	long drain_s; /* how long to wait for translated connections to end; -1: not at all */
 	struct json_object *done; /* names of interfaces */
@@ -37,27 +36,16 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct detach *d = state->input;
-	char *end;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = d->cli;
-		return 0;
 	case 'A':
 		d->all = true;
 		return 0;
 	case 'd':
-		d->drain_s = strtol(arg, &end, 10);
-		if (*arg < '0' || *arg > '9' || *end || d->drain_s > DRAIN_MAX_S)
-			argp_error(state, "no number of seconds up to %d: '%s'", DRAIN_MAX_S, arg);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (d->ifname)
-			argp_error(state, "one interface at a time");
-		d->ifname = arg;
+		d->drain_s = (long)cli_number(state, "number of seconds", arg, 0, DRAIN_MAX_S);
 		return 0;
 	case ARGP_KEY_END:
-		if (!d->ifname == !d->all)
+		if (!d->cli->ifname == !d->all)
 			argp_error(state,
 				   d->all ? "an interface or --all, not both" : "which interface?");
 		if (d->all && d->drain_s >= 0)
@@ -66,13 +54,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int signal)
-{
-	interrupted = 1;
 }
 
 /* Until the last flow is over or the time is up; the flows left, or a negative errno. */
@@ -87,7 +68,7 @@ static long wait_for_flows(struct detach *d, const struct guard *g, struct why *
 		waited_s = (flow_table_now_ns() - began_ns) / SW_NS_PER_S;
 		if (left <= 0 || waited_s >= (__u64)d->drain_s)
 			return left;
-		if (interrupted)
+		if (cli_interrupted)
 			return why_is(why, -EINTR,
 				      "interrupted with %ld connections left; it stays guarded",
 				      left);
@@ -103,19 +84,17 @@ static long wait_for_flows(struct detach *d, const struct guard *g, struct why *
 /* Without the lock, which others may want meanwhile. */
 static int drain(struct detach *d, struct why *why)
 {
-	struct sigaction act = {.sa_handler = on_signal}; /* no SA_RESTART */
 	struct why ignored;
 	struct guard g;
 	long left;
 	int err;
 
-	err = guard_by_name(d->ifname, &g, why);
+	err = guard_by_name(d->cli->ifname, &g, why);
 	if (!err)
 		err = flow_table_drain(&g, true, why);
 	if (err)
 		return err;
-	sigaction(SIGINT, &act, NULL);
-	sigaction(SIGTERM, &act, NULL);
+	cli_end_on_signals();
 	left = wait_for_flows(d, &g, why);
 	if (left < 0)
 		flow_table_drain(&g, false, &ignored);
@@ -139,7 +118,7 @@ static int detach_one(struct detach *d, struct why *why)
 	struct guard g;
 	int err;
 
-	err = guard_by_name(d->ifname, &g, why);
+	err = guard_by_name(d->cli->ifname, &g, why);
 	if (!err)
 		err = xdp_look(&g, &state, why);
 	if (err)
@@ -217,23 +196,21 @@ static int detach(struct detach *d, struct why *why)
 
 int cmd_detach(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "IFACE\n--all",
 		.doc = "Takes the guard off and leaves nothing behind.",
-		.children = children,
 	};
 	struct detach d = {.cli = cli, .drain_s = -1, .done = json_object_new_array()};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &d);
+	cli_parse(&argp, CLI_MAYBE_INTERFACE, argc, argv, cli, &d);
 	say_capture_libraries(cli);
 	err = detach(&d, &why);
 	if (err)
-		say_error(cli, d.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	json_object_put(d.done);
 	return err;
 }

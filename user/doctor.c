@@ -11,7 +11,6 @@
 
 struct doctor {
 	struct cli *cli;
-	const char *ifname; /* NULL: the machine, and whatever is guarded */
 	bool strict;
 	__u64 netns_inode;
 	struct json_object *findings;
@@ -32,16 +31,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct doctor *d = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = d->cli;
-		return 0;
 	case OPT_STRICT:
 		d->strict = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		if (d->ifname)
-			argp_error(state, "one interface at a time");
-		d->ifname = arg;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -162,12 +153,13 @@ static int doctor(struct doctor *d, struct why *why)
 	struct guard g;
 	int err;
 
-	err = d->ifname ? guard_by_name(d->ifname, &g, why) : guard_netns(&d->netns_inode);
+	err = d->cli->ifname ? guard_by_name(d->cli->ifname, &g, why)
+			     : guard_netns(&d->netns_inode);
 	if (err)
 		return err;
 	run_all(d, checks_machine, &machine);
 	run_all(d, checks_more_machine, &machine);
-	if (d->ifname)
+	if (d->cli->ifname)
 		look_at(d, &g);
 	else
 		guard_each(look_at_guarded, d);
@@ -177,7 +169,6 @@ static int doctor(struct doctor *d, struct why *why)
 
 int cmd_doctor(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -185,17 +176,16 @@ int cmd_doctor(int argc, char **argv, struct cli *cli)
 		.doc = "Everything that would make it fail or disappoint on this machine and "
 		       "interface (by default whatever is guarded), and what to do about each. "
 		       "Changes nothing. Exit status 1 if something fails.",
-		.children = children,
 	};
 	struct doctor d = {.cli = cli, .findings = json_object_new_array()};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &d);
+	cli_parse(&argp, CLI_MAYBE_INTERFACE, argc, argv, cli, &d);
 	say_capture_libraries(cli);
 	err = doctor(&d, &why);
 	if (err && err != -ENOTRECOVERABLE)
-		say_error(cli, d.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	json_object_put(d.findings);
 	return err;
 }

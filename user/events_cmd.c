@@ -10,7 +10,6 @@
 
 struct follow {
 	struct cli *cli;
-	const char *ifname;
 	unsigned long count; /* events; 0: until interrupted */
 	unsigned long seen;
 	struct guard guard;
@@ -21,24 +20,10 @@ static const struct argp_option options[] = {{"count", 'c', "N", 0, "End after N
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct follow *f = state->input;
-	char *end;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = f->cli;
-		return 0;
 	case 'c':
-		f->count = strtoul(arg, &end, 10);
-		if (*arg < '0' || *arg > '9' || *end || !f->count)
-			argp_error(state, "no count: '%s'", arg);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (f->ifname)
-			argp_error(state, "one interface at a time");
-		f->ifname = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which interface?");
+		f->count = cli_number(state, "count", arg, 1, 1000000000);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -83,7 +68,7 @@ static int follow(struct follow *f, struct why *why)
 	struct pollfd ready;
 	int err;
 
-	err = guard_by_name(f->ifname, &f->guard, why);
+	err = guard_by_name(f->cli->ifname, &f->guard, why);
 	if (!err)
 		err = events_open(&f->guard, -1, seen, f, &events, why);
 	if (err)
@@ -93,7 +78,8 @@ static int follow(struct follow *f, struct why *why)
 		err = events_read(events);
 		if (err >= 0)
 			err = fflush(stdout) ? -errno : 0;
-		if (!err && (!f->count || f->seen < f->count) && poll(&ready, 1, -1) < 0 && errno != EINTR)
+		if (!err && (!f->count || f->seen < f->count) && poll(&ready, 1, -1) < 0 &&
+		    errno != EINTR)
 			err = -errno;
 	}
 	events_close(events);
@@ -102,24 +88,23 @@ static int follow(struct follow *f, struct why *why)
 
 int cmd_events(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "IFACE",
-		.doc = "What happens, a line each as it happens: attacks that begin and end, tables "
+		.doc = "What happens, a line each as it happens: attacks that begin and end, "
+		       "tables "
 		       "that are full. Those that waited come first. An event is told once: "
 		       "'synward run' writes them to its log, and then there are none here.",
-		.children = children,
 	};
 	struct follow f = {.cli = cli};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &f);
+	cli_parse(&argp, CLI_INTERFACE, argc, argv, cli, &f);
 	say_capture_libraries(cli);
 	err = follow(&f, &why);
 	if (err)
-		say_error(cli, f.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	return err;
 }

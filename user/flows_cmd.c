@@ -22,7 +22,6 @@ static const char *const state_names[SW_FLOW_STATES] = {
 
 struct flows_args {
 	struct cli *cli;
-	const char *ifname; /* NULL: every guard of this network namespace */
 	struct prefix client, server;
 	struct ports ports;
 	int state; /* -1: any */
@@ -76,9 +75,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	bool automatic;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->cli;
-		return 0;
 	case OPT_CLIENT:
 		take_prefix(state, arg, &a->client);
 		return 0;
@@ -96,11 +92,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'c':
 		a->count_only = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		if (a->ifname)
-			argp_error(state, "one interface at a time");
-		a->ifname = arg;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -242,9 +233,9 @@ static int show_flows(struct flows_args *a)
 	err = guard_netns(&a->netns_inode);
 	if (err)
 		return err;
-	if (!a->ifname)
+	if (!a->cli->ifname)
 		return guard_each(show_guard, a);
-	err = guard_by_name(a->ifname, &g, &a->why);
+	err = guard_by_name(a->cli->ifname, &g, &a->why);
 	if (!err)
 		err = show_guard(&g, a);
 	if (!err && !a->found)
@@ -257,7 +248,6 @@ static int show_flows(struct flows_args *a)
 
 int cmd_flows(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -267,13 +257,12 @@ int cmd_flows(int argc, char **argv, struct cli *cli)
 		       "each): both ends, state, age, segments and bytes of the client (in) and of "
 		       "the server (out), and what is added to the server's sequence numbers and "
 		       "timestamps.",
-		.children = children,
 	};
 	struct flows_args a = {.cli = cli, .state = -1};
 	int err;
 
 	ports_all(&a.ports);
-	cli_parse(&argp, argc, argv, &a);
+	cli_parse(&argp, CLI_MAYBE_INTERFACE, argc, argv, cli, &a);
 	say_capture_libraries(cli);
 	err = show_flows(&a);
 	if (!err && a.count_only)
@@ -281,6 +270,6 @@ int cmd_flows(int argc, char **argv, struct cli *cli)
 	if (!err && fflush(stdout))
 		err = why_is(&a.why, -errno, "cannot write: %s", strerror(errno));
 	if (err)
-		say_error(cli, a.ifname, "%s", a.why.text[0] ? a.why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", a.why.text[0] ? a.why.text : strerror(-err));
 	return err;
 }

@@ -66,9 +66,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct key_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->cli;
-		return 0;
 	case OPT_KEY_FILE:
 		a->key_file = arg;
 		return 0;
@@ -352,7 +349,6 @@ static const struct verb verbs[] = {{"status", run_each, status_one},
 
 int cmd_key(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -363,13 +359,12 @@ int cmd_key(int argc, char **argv, struct cli *cli)
 		       "hourly where 'synward run' does not see to it.\n"
 		       "generate: a secret for a group of machines, into FILE (by "
 		       "default " KEYFILE_DEFAULT_PATH ").",
-		.children = children,
 	};
 	struct key_args a = {.cli = cli, .list = json_object_new_array()};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &a);
+	cli_parse(&argp, CLI_NO_INTERFACE, argc, argv, cli, &a);
 	say_capture_libraries(cli);
 	err = a.verb->run(&a, &why);
 	if (err)

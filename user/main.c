@@ -24,36 +24,8 @@ static const struct command commands[] = {
 
 const char *argp_program_version = "synward " SW_VERSION;
 
-static const struct argp_option common_options[] = {
-	{"json", 'j', NULL, 0, "Print JSON, errors too", 10},
-	{"verbose", 'v', NULL, 0, "Say more; on a refused program, the verifier's log", 10},
-	{}};
-
-static error_t parse_common(int key, char *arg, struct argp_state *state)
-{
-	struct cli *cli = state->input;
-
-	switch (key) {
-	case 'j':
-		cli->json = true;
-		return 0;
-	case 'v':
-		cli->verbose = true;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
-const struct argp cli_argp = {.options = common_options, .parser = parse_common};
-
-void cli_parse(const struct argp *argp, int argc, char **argv, void *input)
-{
-	argp_parse(argp, argc, argv, 0, NULL, input);
-}
-
 struct top {
-	struct cli *cli;
+	struct cli_common common;
 	const struct command *command;
 	int argc;
 	char **argv; /* of the command, its name first */
@@ -76,7 +48,7 @@ static error_t parse_top(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = top->cli;
+		state->child_inputs[0] = &top->common;
 		return 0;
 	case ARGP_KEY_ARG:
 		top->command = find_command(arg);
@@ -122,7 +94,7 @@ static int run_command(const struct top *top)
 	/* argp names the program by argv[0]: "synward attach" in its messages. */
 	snprintf(name, sizeof(name), "synward %s", top->command->name);
 	top->argv[0] = name;
-	return top->command->run(top->argc, top->argv, top->cli);
+	return top->command->run(top->argc, top->argv, top->common.cli);
 }
 
 int main(int argc, char **argv)
@@ -136,7 +108,7 @@ int main(int argc, char **argv)
 		.help_filter = describe_commands,
 	};
 	struct cli cli = {};
-	struct top top = {.cli = &cli};
+	struct top top = {.common.cli = &cli};
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &top);

@@ -47,9 +47,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct metrics *m = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = m->cli;
-		return 0;
 	case OPTION_LISTEN:
 		if (set_listen(m, arg) || m->synward.metrics.any.sa_family == AF_UNSPEC)
 			argp_error(state, "no ADDRESS:PORT or [ADDRESS]:PORT: '%s'", arg);
@@ -139,21 +136,20 @@ static int serve(struct metrics *m, struct why *why)
 
 int cmd_metrics(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.doc = "The guards of this network namespace as Prometheus reads them: by HTTP, or "
-		       "once for the textfile collector. 'synward run' does it too, with 'metrics =' "
+		       "once for the textfile collector. 'synward run' does it too, with 'metrics "
+		       "=' "
 		       "in its file.",
-		.children = children,
 	};
 	struct metrics m = {.cli = cli};
 	struct why why = {};
 	int err;
 
 	set_listen(&m, LISTEN_DEFAULT);
-	cli_parse(&argp, argc, argv, &m);
+	cli_parse(&argp, CLI_NO_INTERFACE, argc, argv, cli, &m);
 	say_capture_libraries(cli);
 	names_init();
 	if (m.output)

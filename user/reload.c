@@ -2,31 +2,18 @@
 #include "cli.h"
 #include "control.h"
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct cli **cli = state->input;
-
-	if (key != ARGP_KEY_INIT)
-		return ARGP_ERR_UNKNOWN;
-	state->child_inputs[0] = *cli;
-	return 0;
-}
-
 int cmd_reload(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
-		.parser = parse,
 		.doc = "Has the 'synward run' of this network namespace read its configuration "
 		       "again. "
 		       "Refused, what runs goes on as it was, and the reason is said.",
-		.children = children,
 	};
 	struct json_object *facts;
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &cli);
+	cli_parse(&argp, CLI_NO_INTERFACE, argc, argv, cli, NULL);
 	err = control_ask("reload", &why);
 	if (err) {
 		say_error(cli, NULL, "%s", why.text);

@@ -50,9 +50,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct daemon *d = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = d->cli;
-		return 0;
 	case 'c':
 		d->path = arg;
 		return 0;
@@ -313,7 +310,6 @@ static void finish(struct daemon *d)
 
 int cmd_run(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
@@ -321,7 +317,6 @@ int cmd_run(int argc, char **argv, struct cli *cli)
 		       "sees to them: those that come later too, changed routes and firewall "
 		       "rules, new keys. SIGHUP or 'synward reload' has it read the file again, "
 		       "SIGTERM ends it; the guards stay on.",
-		.children = children,
 	};
 	static struct daemon d; /* its members alone are larger than a stack likes */
 	struct why why = {};
@@ -330,7 +325,7 @@ int cmd_run(int argc, char **argv, struct cli *cli)
 	d = (struct daemon){.cli = cli, .path = CONFIG_DEFAULT_PATH};
 	d.members = (struct members){
 		.log = &d.log, .helper = &d.helper, .alive = keep_alive, .arg = &d};
-	cli_parse(&argp, argc, argv, &d);
+	cli_parse(&argp, CLI_NO_INTERFACE, argc, argv, cli, &d);
 	say_capture_libraries(cli);
 	names_init();
 	log_open(&d.log);

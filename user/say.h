@@ -12,6 +12,7 @@
 
 struct cli {
 	bool json, verbose;
+	const char *ifname; /* the interface a command was given, or NULL */
 	struct json_object *warnings; /* an array once there is one; only with json */
 };
 

@@ -15,7 +15,6 @@
 
 struct stats {
 	struct cli *cli;
-	const char *ifname;
 	double interval_s;
 	unsigned long count; /* lines; 0: until interrupted */
 	struct guard guard;
@@ -33,46 +32,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	char *end;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = s->cli;
-		return 0;
 	case 'i':
 		s->interval_s = strtod(arg, &end);
 		if (end == arg || *end || !(s->interval_s >= 0.1) || s->interval_s > 86400)
 			argp_error(state, "no interval of 0.1 to 86400 seconds: '%s'", arg);
 		return 0;
 	case 'c':
-		s->count = strtoul(arg, &end, 10);
-		if (*arg < '0' || *arg > '9' || *end || !s->count)
-			argp_error(state, "no count: '%s'", arg);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (s->ifname)
-			argp_error(state, "one interface at a time");
-		s->ifname = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which interface?");
+		s->count = cli_number(state, "count", arg, 1, 1000000000);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	interrupted = 1;
-}
-
-/* SIGPIPE is not among them: whoever reads us may go, and then so do we. */
-static void end_on_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
 }
 
 static __u64 clock_ns(clockid_t clock)
@@ -206,7 +176,7 @@ static int print_lines(struct stats *s, struct why *why)
 	unsigned long line;
 	int err;
 
-	for (line = 0; !interrupted; line++) {
+	for (line = 0; !cli_interrupted; line++) {
 		err = counters_read(s->fd, &span.now);
 		if (err)
 			return why_is(why, err, "cannot read its counters: %s", strerror(-err));
@@ -231,13 +201,13 @@ static int stats(struct stats *s, struct why *why)
 {
 	int err;
 
-	err = guard_by_name(s->ifname, &s->guard, why);
+	err = guard_by_name(s->cli->ifname, &s->guard, why);
 	if (err)
 		return err;
 	s->fd = counters_open(&s->guard, why);
 	if (s->fd < 0)
 		return s->fd;
-	end_on_signals();
+	cli_end_on_signals();
 	names_init();
 	err = print_lines(s, why);
 	close(s->fd);
@@ -246,23 +216,21 @@ static int stats(struct stats *s, struct why *why)
 
 int cmd_stats(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "IFACE",
 		.doc = "Rates per second, a line each interval; the first is the average since "
 		       "attach.",
-		.children = children,
 	};
 	struct stats s = {.cli = cli, .interval_s = 1};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &s);
+	cli_parse(&argp, CLI_INTERFACE, argc, argv, cli, &s);
 	say_capture_libraries(cli);
 	err = stats(&s, &why);
 	if (err)
-		say_error(cli, s.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	return err;
 }

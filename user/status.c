@@ -22,29 +22,10 @@
 
 struct status {
 	struct cli *cli;
-	const char *ifname; /* NULL: all */
 	__u64 netns_inode;
 	struct json_object *guards;
 	bool broken;
 };
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct status *s = state->input;
-
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = s->cli;
-		return 0;
-	case ARGP_KEY_ARG:
-		if (s->ifname)
-			argp_error(state, "one interface at a time");
-		s->ifname = arg;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
 
 /* What is told about a guard; the JSON keys, and how the plain form names them. */
 static const struct field {
@@ -284,7 +265,7 @@ static int add(const struct guard *g, void *arg)
 
 	if (g->netns_inode != s->netns_inode || !g->ifname[0])
 		return 0;
-	if (s->ifname && strcmp(s->ifname, g->ifname))
+	if (s->cli->ifname && strcmp(s->cli->ifname, g->ifname))
 		return 0;
 	err = guard_info(g, &info);
 	if (err == -EACCES)
@@ -357,7 +338,7 @@ static int status(struct status *s, struct why *why)
 	struct guard g;
 	int err;
 
-	err = s->ifname ? guard_by_name(s->ifname, &g, why) : 0;
+	err = s->cli->ifname ? guard_by_name(s->cli->ifname, &g, why) : 0;
 	if (err)
 		return err;
 	err = guard_netns(&s->netns_inode);
@@ -366,31 +347,28 @@ static int status(struct status *s, struct why *why)
 	if (err)
 		return why_is(why, err, "cannot look into " GUARD_ROOT ": %s; run as root",
 			      strerror(-err));
-	if (s->ifname && !json_object_array_length(s->guards))
+	if (s->cli->ifname && !json_object_array_length(s->guards))
 		return why_is(why, -ENOENT, "is not guarded; 'synward attach %s' does that",
-			      s->ifname);
+			      s->cli->ifname);
 	print(s);
 	return 0;
 }
 
 int cmd_status(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
-		.parser = parse,
 		.args_doc = "[IFACE]",
 		.doc = "What is guarded in this network namespace, and whether it really is.",
-		.children = children,
 	};
 	struct status s = {.cli = cli, .guards = json_object_new_array()};
 	struct why why = {};
 	int err;
 
-	cli_parse(&argp, argc, argv, &s);
+	cli_parse(&argp, CLI_MAYBE_INTERFACE, argc, argv, cli, &s);
 	say_capture_libraries(cli);
 	err = status(&s, &why);
 	if (err)
-		say_error(cli, s.ifname, "%s", why.text);
+		say_error(cli, cli->ifname, "%s", why.text);
 	json_object_put(s.guards);
 	return err ? err : s.broken ? -ENOLINK : 0;
 }

@@ -23,16 +23,8 @@
 #define FIGURE 11
 #define VERDICT 22
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	interrupted = 1;
-}
-
 struct screen {
 	struct cli *cli;
-	const char *ifname; /* NULL: the first one guarded */
 	struct top top;
 	bool utf8;
 	int line; /* to be written next */
@@ -185,7 +177,7 @@ static int follow(struct screen *s, struct why *why)
 	__u64 next_ns = 0, now_ns;
 	int key, err = 0;
 
-	while (!interrupted) {
+	while (!cli_interrupted) {
 		now_ns = tracer_clock_ns(CLOCK_MONOTONIC);
 		if (now_ns >= next_ns) {
 			err = top_read(&s->top, why);
@@ -204,16 +196,13 @@ static int follow(struct screen *s, struct why *why)
 
 static int show(struct screen *s, struct why *why)
 {
-	struct sigaction action = {.sa_handler = on_signal};
 	SCREEN *terminal = newterm(NULL, stdout, stdin);
 	int err;
 
 	if (!terminal)
 		return why_is(why, -ENOTTY, "TERM=%s is no terminal known here",
 			      getenv("TERM") ?: "");
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	cli_end_on_signals();
 	cbreak();
 	noecho();
 	keypad(stdscr, TRUE);
@@ -224,32 +213,12 @@ static int show(struct screen *s, struct why *why)
 	return err;
 }
 
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-	struct screen *s = state->input;
-
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = s->cli;
-		return 0;
-	case ARGP_KEY_ARG:
-		if (s->ifname)
-			argp_error(state, "one interface at a time");
-		s->ifname = arg;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 int cmd_top(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
-		.children = children,
-		.parser = parse,
 		.args_doc = "[IFACE]",
-		.doc = "A live screen of one guard: rates and their past, verdicts, and the prefixes "
+		.doc = "A live screen of one guard: rates and their past, verdicts, and the "
+		       "prefixes "
 		       "that what is no connection comes from. q ends it.",
 	};
 	static struct screen s; /* larger than a stack likes */
@@ -259,18 +228,18 @@ int cmd_top(int argc, char **argv, struct cli *cli)
 	s.cli = cli;
 	setlocale(LC_CTYPE, "");
 	s.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-	cli_parse(&argp, argc, argv, &s);
+	cli_parse(&argp, CLI_MAYBE_INTERFACE, argc, argv, cli, &s);
 	say_capture_libraries(cli);
 	names_init();
 	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		err = why_is(&why, -ENOTTY, "top needs a terminal; 'synward stats' writes lines");
 	else
-		err = top_open(&s.top, s.ifname, &why);
+		err = top_open(&s.top, cli->ifname, &why);
 	if (!err) {
 		err = show(&s, &why);
 		top_close(&s.top);
 	}
 	if (err)
-		say_error(cli, s.ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	return err;
 }

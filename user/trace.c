@@ -17,14 +17,14 @@
 #include "trace_view.h"
 #include "tracer.h"
 
-#define RATE_DEFAULT 1000 /* segments a second and CPU */
+#define RATE_DEFAULT 1000    /* segments a second and CPU */
 #define ORDER_NS 30000000ULL /* segments of two sources are told so much later, in order */
 #define ORDER_MS 10
 #define HELD_MOST 4096
 
 struct trace {
 	struct cli *cli;
-	const char *ifname, *pcap_path;
+	const char *pcap_path;
 	struct sw_trace_filter filter;
 	unsigned long count; /* 0: until interrupted */
 	struct guard guard;
@@ -83,71 +83,32 @@ static void set_client(struct argp_state *state, struct sw_trace_filter *f, cons
 	memcpy(&f->mask_lo, mask + 8, 8);
 }
 
-static unsigned long number(struct argp_state *state, const char *what, const char *text,
-			    unsigned long most)
-{
-	unsigned long value;
-	char *end;
-
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno || !value || value > most)
-		argp_error(state, "no %s of 1 to %lu: '%s'", what, most, text);
-	return value;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct trace *t = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = t->cli;
-		return 0;
 	case OPTION_CLIENT:
 		set_client(state, &t->filter, arg);
 		return 0;
 	case OPTION_PORT:
-		t->filter.port = (__u16)number(state, "port", arg, 65535);
+		t->filter.port = (__u16)cli_number(state, "port", arg, 1, 65535);
 		return 0;
 	case OPTION_PCAP:
 		t->pcap_path = arg;
 		return 0;
 	case OPTION_RATE:
-		t->filter.rate = (__u32)number(state, "rate", arg, 1000000);
+		t->filter.rate = (__u32)cli_number(state, "rate", arg, 1, 1000000);
 		return 0;
 	case OPTION_ALL:
 		t->ladder.all = true;
 		return 0;
 	case 'c':
-		t->count = number(state, "count", arg, 1000000000);
-		return 0;
-	case ARGP_KEY_ARG:
-		if (t->ifname)
-			argp_error(state, "one interface at a time");
-		t->ifname = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which interface?");
+		t->count = cli_number(state, "count", arg, 1, 1000000000);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-}
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	interrupted = 1;
-}
-
-static void end_on_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
 }
 
 static bool to_stdout(const struct trace *t)
@@ -288,7 +249,7 @@ static int follow(struct trace *t, struct why *why)
 	__u64 renew_ns = 0, now_ns;
 	int err = 0;
 
-	while (!err && !interrupted && !is_full(t)) {
+	while (!err && !cli_interrupted && !is_full(t)) {
 		now_ns = tracer_clock_ns(CLOCK_MONOTONIC);
 		if (now_ns >= renew_ns) {
 			err = renew(t, why);
@@ -327,9 +288,9 @@ static int close_pcap(struct trace *t, struct why *why)
 {
 	if (!t->pcap || t->pcap == stdout)
 		return 0;
-	return fclose(t->pcap) ? why_is(why, -errno, "cannot write %s: %s", t->pcap_path,
-					strerror(errno))
-			       : 0;
+	return fclose(t->pcap)
+		       ? why_is(why, -errno, "cannot write %s: %s", t->pcap_path, strerror(errno))
+		       : 0;
 }
 
 static int trace_with(struct trace *t, struct why *why)
@@ -356,7 +317,7 @@ static int trace(struct trace *t, struct why *why)
 {
 	int err;
 
-	err = guard_by_name(t->ifname, &t->guard, why);
+	err = guard_by_name(t->cli->ifname, &t->guard, why);
 	if (err)
 		return err;
 	t->held = calloc(HELD_MOST, sizeof(*t->held));
@@ -371,14 +332,13 @@ static int trace(struct trace *t, struct why *why)
 
 int cmd_trace(int argc, char **argv, struct cli *cli)
 {
-	static const struct argp_child children[] = {{&cli_argp, 0, NULL, 0}, {}};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "IFACE",
-		.doc = "Handshakes as they come, segment by segment, with the reason of each verdict; "
+		.doc = "Handshakes as they come, segment by segment, with the reason of each "
+		       "verdict; "
 		       "with -j a JSON object a line.",
-		.children = children,
 	};
 	struct trace *t = calloc(1, sizeof(*t));
 	struct why why = {};
@@ -391,13 +351,13 @@ int cmd_trace(int argc, char **argv, struct cli *cli)
 	t->filter.rate = RATE_DEFAULT;
 	setlocale(LC_CTYPE, "");
 	t->ladder.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-	cli_parse(&argp, argc, argv, t);
+	cli_parse(&argp, CLI_INTERFACE, argc, argv, cli, t);
 	say_capture_libraries(cli);
 	names_init();
-	end_on_signals();
+	cli_end_on_signals();
 	err = trace(t, &why);
 	if (err)
-		say_error(cli, t->ifname, "%s", why.text[0] ? why.text : strerror(-err));
+		say_error(cli, t->cli->ifname, "%s", why.text[0] ? why.text : strerror(-err));
 	free(t);
 	return err;
 }
