@@ -40,7 +40,8 @@ static const struct argp_option options[] = {
 	 "link: alone (default: libxdp)",
 	 0},
 	{"path", OPT_PATH, "PATH", 0,
-	 "auto, host, compat or proxy: how a connection gets its socket (auto: host or compat, the "
+	 "auto, host, compat or proxy: how a connection gets its socket (auto: proxy with --to, "
+	 "--flows or --forward, or where a port to guard is redirected, else host or compat, the "
 	 "best this kernel can)",
 	 0},
 	{"to", OPT_TO, "PREFIX,...", 0,
@@ -174,7 +175,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		strcpy(a->setup.key_file, arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (a->setup.path != SW_PATH_PROXY &&
+		if (a->setup.path != SW_PATH_PROXY && a->setup.path != PATH_AUTO &&
 		    (a->setup.targets.count || a->setup.targets.flows || a->setup.forward[0]))
 			argp_error(state, "--to, --flows and --forward are for --path proxy");
 		if (a->file && a->options)

@@ -160,8 +160,6 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 	const struct check_scene *scene = arg;
 	struct ports *ports = &scene->plan->ports;
 	char text[256];
-	unsigned int port;
-	bool guarded = false;
 
 	if (rule->unread) {
 		snprintf(text, sizeof(text),
@@ -179,18 +177,19 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 		scene->warn(scene->arg, text);
 		return;
 	}
-	for (port = rule->first; port <= rule->last; port++)
-		guarded |= ports_have(ports, port);
-	if (!guarded)
+	if (!ports_have_any(ports, rule->first, rule->last))
 		return;
 	ports_set(ports, rule->first, rule->last, false);
 	if (rule->first == rule->last)
-		snprintf(text, sizeof(text), "port %u is redirected (%s): left alone in host mode",
+		snprintf(text, sizeof(text),
+			 "port %u is redirected (%s): left alone in host mode, the proxy path would "
+			 "shield it",
 			 rule->first, rule->where);
 	else
 		snprintf(text, sizeof(text),
-			 "ports %u-%u are redirected (%s): left alone in host mode", rule->first,
-			 rule->last, rule->where);
+			 "ports %u-%u are redirected (%s): left alone in host mode, the proxy path "
+			 "would shield them",
+			 rule->first, rule->last, rule->where);
 	scene->warn(scene->arg, text);
 }
 

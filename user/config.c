@@ -10,6 +10,7 @@
 #include <ini.h>
 
 #include "config_value.h"
+#include "path.h"
 
 /*
  * libinih tells neither the line a key stands on nor of sections without keys. So each
@@ -349,9 +350,9 @@ static int check_thresholds(struct reading *r, const struct config_service *s)
 static int check_interface(struct reading *r, const struct config_interface *i)
 {
 	r->line = i->line;
-	if (i->path == SW_PATH_PROXY || (!i->to.count && !i->flows && !i->forward[0]))
+	if (i->path == SW_PATH_PROXY || i->path == PATH_AUTO || (!i->to.count && !i->flows && !i->forward[0]))
 		return 0;
-	at_fault(r, i->to.count ? "to" : i->flows ? "flows" : "forward", "with path = proxy", "it is for the proxy path");
+	at_fault(r, i->to.count ? "to" : i->flows ? "flows" : "forward", "with path = proxy or auto", "it is for the proxy path");
 	return -EINVAL;
 }
 

@@ -52,7 +52,7 @@ static int check_one_fixed(const struct member *member, const struct setup *next
 		return cannot_change(why, member->name, "xdp", xdp_mode_name(info->xdp_mode));
 	if (next->kind != (int)info->attach_kind)
 		return cannot_change(why, member->name, "attach", xdp_kind_name(info->attach_kind));
-	if (next->path != PATH_AUTO && next->path != (int)info->path)
+	if (setup_path(next) != PATH_AUTO && setup_path(next) != (int)info->path)
 		return cannot_change(why, member->name, "path", path_name(info->path));
 	if (running && next->targets.flows != running->flows)
 		return cannot_change(why, member->name, "flows", "another number of them");

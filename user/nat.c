@@ -147,3 +147,27 @@ void nat_each(const char *ifname, nat_found found, void *arg)
 	ask_legacy("/proc/net/ip6_tables_names", "ip6tables-legacy-save", "ip6tables-legacy",
 		   ifname, found, arg);
 }
+
+struct taken {
+	const struct ports *ports;
+	struct nat_rule *rule;
+	bool found;
+};
+
+static void note_taken(void *arg, const struct nat_rule *rule)
+{
+	struct taken *t = arg;
+
+	if (t->found || rule->unread || !rule->first || !ports_have_any(t->ports, rule->first, rule->last))
+		return;
+	*t->rule = *rule;
+	t->found = true;
+}
+
+bool nat_takes(const char *ifname, const struct ports *ports, struct nat_rule *ret)
+{
+	struct taken t = {ports, ret, false};
+
+	nat_each(ifname, note_taken, &t);
+	return t.found;
+}

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "ports.h"
+
 struct nat_rule {
 	unsigned int first, last; /* ports; first 0: the rule names none */
 	bool unread;		  /* the tool could not be asked: there may be any */
@@ -16,7 +18,10 @@ typedef void (*nat_found)(void *arg, const struct nat_rule *rule);
 /* Asks nft and iptables, as far as they are installed, for rules that apply to ifname. */
 void nat_each(const char *ifname, nat_found found, void *arg);
 
-/* The same from text: of nft -j list ruleset, and of iptables-save. */
+/* True and the first rule found, if one takes a port of ports. */
+bool nat_takes(const char *ifname, const struct ports *ports, struct nat_rule *ret);
+
+/* The same as nat_each() from text: of nft -j list ruleset, and of iptables-save. */
 void nat_each_nft(const char *json, const char *ifname, nat_found found, void *arg);
 void nat_each_iptables(const char *save, const char *tool, const char *ifname, nat_found found,
 		       void *arg);

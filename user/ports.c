@@ -20,6 +20,17 @@ void ports_set(struct ports *p, unsigned int first, unsigned int last, bool valu
 	}
 }
 
+bool ports_have_any(const struct ports *p, unsigned int first, unsigned int last)
+{
+	unsigned int port;
+
+	for (port = first; port <= last && port <= PORT_MAX; port++) {
+		if (ports_have(p, port))
+			return true;
+	}
+	return false;
+}
+
 void ports_all(struct ports *ret)
 {
 	memset(ret, 0xff, sizeof(*ret));

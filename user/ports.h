@@ -18,6 +18,9 @@ static inline bool ports_have(const struct ports *p, unsigned int port)
 	return p->word[port / 64] >> (port % 64) & 1;
 }
 
+/* Any of first to last. */
+bool ports_have_any(const struct ports *p, unsigned int first, unsigned int last);
+
 void ports_all(struct ports *ret);
 void ports_set(struct ports *p, unsigned int first, unsigned int last, bool value);
 

@@ -5,6 +5,7 @@
 
 #include "checks.h"
 #include "forward.h"
+#include "nat.h"
 #include "netdev.h"
 #include "path.h"
 #include "pins.h"
@@ -60,11 +61,32 @@ static enum sw_xdp_mode choose_mode(const struct setup *s, const struct guard *g
 	return SW_XDP_GENERIC;
 }
 
-/* auto takes the best the kernel can go, and says what it lacks for a better one. */
-static int choose_path(const struct setup *s, enum sw_path *ret, struct why *why)
+int setup_path(const struct setup *s)
 {
+	bool needs_proxy = s->targets.count || s->targets.flows || s->forward[0];
+
+	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
+}
+
+/*
+ * auto takes the best the kernel can go, and says what it lacks for a better one. Ports that
+ * are sent on to a container have no socket here: only the proxy path shields those.
+ */
+static int choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
+		       struct why *why)
+{
+	struct nat_rule rule;
 	struct why lacks;
-	int err = path_choose(s->path, ret, &lacks, why);
+	int err;
+
+	if (setup_path(s) == PATH_AUTO && !path_possible(SW_PATH_PROXY, &lacks) &&
+	    nat_takes(g->ifname, &s->ports, &rule)) {
+		warn(s, "proxy path, not host: port %u is redirected (%s); see docs/proxy.md",
+		     rule.first, rule.where);
+		*ret = SW_PATH_PROXY;
+		return 0;
+	}
+	err = path_choose(setup_path(s), ret, &lacks, why);
 
 	if (!err && lacks.text[0])
 		warn(s, "%s path, not host: %s; see docs/compat.md", path_name(*ret), lacks.text);
@@ -106,9 +128,9 @@ static int keep_running(const struct setup *s, const struct guard *g,
 			      "runs; detach first",
 			      xdp_kind_name(plan->kind));
 	if (guard_info(g, &info) || info.abi != SW_ABI)
-		return choose_path(s, &plan->path, why);
+		return choose_path(s, g, &plan->path, why);
 	plan->path = info.path;
-	if (s->path != PATH_AUTO && s->path != (int)plan->path)
+	if (setup_path(s) != PATH_AUTO && setup_path(s) != (int)plan->path)
 		return why_is(why, -EBUSY,
 			      "guarded on the %s path, which cannot change while it runs; "
 			      "detach first",
@@ -126,7 +148,7 @@ static int check_interface(const struct setup *s, const struct guard *g, struct 
 
 int setup_check_machine(const struct setup *s, struct why *why)
 {
-	struct plan plan = {.path = s->path};
+	struct plan plan = {.path = setup_path(s)};
 	struct check_scene scene = {.plan = &plan, .warn = s->warn, .arg = s->arg};
 
 	return checks_run(checks_machine, &scene, why);
@@ -158,7 +180,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 	} else {
 		plan.mode = choose_mode(s, g);
 		plan.kind = s->kind ?: SW_ATTACH_LIBXDP;
-		err = choose_path(s, &plan.path, why);
+		err = choose_path(s, g, &plan.path, why);
 		if (err)
 			return err;
 		/* Left by a process that was killed, or by somebody who took XDP away. */

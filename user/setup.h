@@ -37,6 +37,9 @@ struct setup_result {
 void setup_from(struct setup *s, const struct config *config,
 		const struct config_interface *interface);
 
+/* An enum sw_path or PATH_AUTO: what is asked for beside the path may leave only one. */
+int setup_path(const struct setup *s);
+
 /* Whether this machine and this caller can guard anything. */
 int setup_check_machine(const struct setup *s, struct why *why);
 

@@ -176,7 +176,7 @@ def test_a_good_file_is_good(file):
     ("ports = 53", "ports", "already"),
     ("allow = lists/allow", "allow", "absolute"),
     ("colour = red", "colour", "half-open-start"),
-    ("[interface sw2]\nto = 192.0.2.1", "to", "path = proxy"),
+    ("[interface sw2]\npath = host\nto = 192.0.2.1", "to", "path = proxy"),
     ("[service dns]", "dns", "already"),
     ("[service a b]", "[service NAME]", "letters"),
     ("[servce x]", "servce x", "[interface NAME]"),
