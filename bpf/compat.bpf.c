@@ -128,8 +128,8 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct s
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
-					 __u32 *ret_seq, __u32 *ret_tsval)
+					 const struct sw_scene *scene, const bool plain,
+					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)
 {
 	__s64 cookie = sw_kernel_make(sw_tuple_kept(&pkt->tuple), pkt->seq, agreed->mss);
 

@@ -24,8 +24,8 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct s
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
-					 __u32 *ret_seq, __u32 *ret_tsval)
+					 const struct sw_scene *scene, const bool plain,
+					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)
 {
 	__u32 ts_bits;
 

@@ -30,15 +30,21 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct s
 	return true;
 }
 
+/* True if the server's answer to this SYN can tell something that is not known yet. */
+static __always_inline bool may_teach(const struct sw_packet *pkt, const struct sw_listener *l)
+{
+	return l->learn & (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN);
+}
+
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
-					 __u32 *ret_seq, __u32 *ret_tsval)
+					 const struct sw_scene *scene, const bool plain,
+					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)
 {
 	struct sw_tcpopts offered;
 	__u32 ts_bits;
 
-	if (scene->listener->learn &
-	    (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN)) {
+	/* Of a plain frame answer_plain() has looked. */
+	if (!plain && may_teach(pkt, scene->listener)) {
 		sw_options(ctx, pkt, &offered);
 		if (sw_learn_from(&pkt->tuple, pkt->hash, sw_learn_bits(&offered, ecn_offered(pkt)),
 				  scene->now_ns))
@@ -188,7 +194,54 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	}
 }
 
-static __always_inline int sw_proxy(struct xdp_md *ctx)
+/*
+ * A SYN in a plain frame, on a tuple that nobody knows, to a service of which all is known:
+ * what a flood is made of. Its packet stays in registers, as in judge(). SW_UNFAMILIAR of
+ * everything else.
+ */
+static __always_inline int answer_plain(struct xdp_md *ctx, struct sw_packet *pkt)
+{
+	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_listener *l;
+	enum sw_reason reason;
+
+	if (!scene.secret || !scene.cfg || !slot || classify(pkt->flags) != SW_SEG_SYN)
+		return SW_UNFAMILIAR;
+	scene.state = &slot->walk;
+	scene.now_ns = sw_now_ns(scene.state);
+	scene.now_ms = sw_clock_ms(scene.now_ns);
+	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
+	if (!l || !sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns) ||
+	    !sw_start_find(&pkt->tuple, scene.secret, scene.cfg, scene.now_ns, &scene.start))
+		return SW_UNFAMILIAR;
+	if (l->state != SW_LISTENER_OPEN || l->service & SW_LS_ASK || may_teach(pkt, l) ||
+	    l->window_flags & SW_WF_DRAINING || !frame_is_for_us(ctx, l))
+		return SW_UNFAMILIAR;
+	scene.listener = l;
+	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
+	if (sw_known_maybe(scene.state, pkt->hash))
+		return SW_UNFAMILIAR;
+	reason = answer_syn(ctx, pkt, &scene, true);
+	return SW_VERDICT(reason, SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT));
+}
+
+__noinline int answer_plain_ipv4(struct xdp_md *ctx)
+{
+	struct sw_packet pkt;
+
+	return sw_parse_plain_ipv4(ctx, &pkt) ? answer_plain(ctx, &pkt) : SW_UNFAMILIAR;
+}
+
+__noinline int answer_plain_ipv6(struct xdp_md *ctx)
+{
+	struct sw_packet pkt;
+
+	return sw_parse_plain_ipv6(ctx, &pkt) ? answer_plain(ctx, &pkt) : SW_UNFAMILIAR;
+}
+
+/* Any frame. */
+__noinline int proxy_any(struct xdp_md *ctx)
 {
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
@@ -224,6 +277,9 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 	f = flow_of(pkt, &scene);
 	if (f && !begins_anew(ctx, pkt, &scene, f)) {
+		/* The filter is made anew twice a minute, of sockets alone; a SYN asks it for this flow. */
+		if (!sw_known_maybe(scene.state, pkt->hash))
+			sw_known_add(scene.state, pkt->hash);
 		reason = sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
 		if (reason == SW_FLOW_SEGMENT && f->flags & SW_FF_ROUTED)
 			forwarded = sw_forward_in(ctx, pkt, f);
@@ -234,6 +290,20 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 	if (scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
+}
+
+static __always_inline int sw_proxy(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	int verdict = SW_UNFAMILIAR;
+
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
+		return SW_TRUNCATED;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		verdict = answer_plain_ipv4(ctx);
+	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		verdict = answer_plain_ipv6(ctx);
+	return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? proxy_any(ctx) : verdict;
 }
 
 SEC("xdp.frags")

@@ -39,11 +39,12 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct s
 
 /*
  * The SYN-ACK's sequence number and, if timestamps were agreed on, its TSval. Takes out of
- * *agreed what this mode's cookie cannot keep. False: there is no cookie for this SYN.
+ * *agreed what this mode's cookie cannot keep. False: there is no cookie for this SYN. plain: a
+ * constant, see judge().
  */
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 const struct sw_scene *scene, struct sw_tcpopts *agreed,
-					 __u32 *ret_seq, __u32 *ret_tsval);
+					 const struct sw_scene *scene, const bool plain,
+					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval);
 
 /*
  * ACK_VALID: the segment brings a cookie of ours and may go on. ACK_INVALID: it does not.
@@ -126,7 +127,8 @@ static __always_inline const struct sw_listener *seen_by_client(const struct sw_
 }
 
 static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const struct sw_packet *pkt,
-						  const struct sw_scene *scene, struct sw_tcpopts *agreed)
+						  const struct sw_scene *scene, const bool plain,
+						  struct sw_tcpopts *agreed)
 {
 	const struct sw_listener *l = seen_by_client(pkt, scene);
 	struct sw_synack sa = {
@@ -137,7 +139,7 @@ static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const stru
 	struct sw_tcpopts ours;
 	__u32 tsval;
 
-	if (!sw_mode_make(ctx, pkt, scene, agreed, &sa.seq, &tsval))
+	if (!sw_mode_make(ctx, pkt, scene, plain, agreed, &sa.seq, &tsval))
 		return leave_syn_to_kernel(pkt, scene);
 	sa.ecn = !!(agreed->flags & SW_OPT_ECN);
 	sa.window = l->window[agreed->flags & SW_OPT_TSTAMP ? 1 : 0];
@@ -254,7 +256,7 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 		if (asked != SW_GO_ON)
 			return asked;
 	}
-	return send_synack(ctx, pkt, scene, &opts);
+	return send_synack(ctx, pkt, scene, plain, &opts);
 }
 
 /*
