@@ -7,30 +7,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "counters.h"
-#include "metrics.h"
+#include "metrics_parts.h"
 #include "path.h"
 #include "pins.h"
 #include "xdp.h"
 
 #define LISTENERS_AT_ONCE 1024
-
-/* What was read of one guard, all at about the same time. */
-struct reading {
-	struct guard guard;
-	struct sw_info info;
-	struct sw_counters counters;
-	struct sw_walk walk;
-	struct hooks_state hooks;
-	unsigned int open, full; /* listeners */
-	bool has_counters, has_walk, has_listeners;
-};
-
-struct readings {
-	const struct hooks_look *look;
-	struct reading *each;
-	int count;
-};
 
 static int read_entry(const struct guard *g, const char *pin, void *ret)
 {
@@ -133,6 +115,7 @@ static int add_reading(const struct guard *g, void *arg)
 	read_counters(r);
 	read_walk(r);
 	read_listeners(r);
+	metrics_read_services(r);
 	all->look->look(all->look->arg, g, &r->hooks);
 	all->count++;
 	return 0;
@@ -142,9 +125,6 @@ static void put_build(FILE *f, const struct metric *m, const struct readings *al
 {
 	fprintf(f, "%s{version=\"%s\"} 1\n", m->name, SW_VERSION);
 }
-
-#define EACH(r, all) \
-	for (const struct reading *r = (all)->each; r < (all)->each + (all)->count; r++)
 
 static void put_guard(FILE *f, const struct metric *m, const struct readings *all)
 {
@@ -247,6 +227,15 @@ static void put_key_stale(FILE *f, const struct metric *m, const struct readings
 	}
 }
 
+static void release(struct readings *all)
+{
+	int i;
+
+	for (i = 0; i < all->count; i++)
+		free(all->each[i].service);
+	free(all->each);
+}
+
 int metrics_write(FILE *f, const struct hooks_look *look, struct why *why)
 {
 	static const struct hooks_look here = {hooks_look, NULL};
@@ -261,7 +250,7 @@ int metrics_write(FILE *f, const struct hooks_look *look, struct why *why)
 
 	err = guard_each(add_reading, &all);
 	if (err) {
-		free(all.each);
+		release(&all);
 		return why_is(why, err, "cannot look into " GUARD_ROOT ": %s; run as root",
 			      strerror(-err));
 	}
@@ -269,6 +258,6 @@ int metrics_write(FILE *f, const struct hooks_look *look, struct why *why)
 		fprintf(f, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->text, m->name, m->type);
 		put[m - metrics_list](f, m, &all);
 	}
-	free(all.each);
+	release(&all);
 	return ferror(f) ? why_is(why, -EIO, "cannot write") : 0;
 }

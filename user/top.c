@@ -22,6 +22,7 @@
 #define LABEL 10 /* columns of a rate's name */
 #define FIGURE 11
 #define VERDICT 22
+#define SERVICE 20
 
 struct screen {
 	struct cli *cli;
@@ -96,6 +97,60 @@ static void draw_rates(struct screen *s)
 	}
 }
 
+/* Under attack first, then by SYNs. */
+static bool comes_before(const struct top_service *a, const struct top_service *b)
+{
+	if (a->view.state.armed != b->view.state.armed)
+		return a->view.state.armed;
+	return a->syns[0] > b->syns[0];
+}
+
+static const char *describe_mode(const struct service_view *view)
+{
+	if (view->service.mode != SW_MODE_AUTO)
+		return services_mode_name(view->service.mode);
+	return view->state.armed ? "auto, armed" : "auto, idle";
+}
+
+static void draw_service(struct screen *s, const struct top_service *service)
+{
+	bool armed = service->view.state.armed;
+
+	if (armed)
+		attron(A_BOLD);
+	mvprintw(s->line++, 0, "%-*.*s  %-11s%*.0f   ", SERVICE, SERVICE,
+		 service->view.service.name, describe_mode(&service->view), FIGURE,
+		 service->syns[0]);
+	if (armed)
+		attroff(A_BOLD);
+	draw_sparkline(s, service->syns, s->top.history_count, COLS - SERVICE - FIGURE - 16);
+}
+
+/* One that is always on says no more than the rates do. */
+static void draw_services(struct screen *s, int most)
+{
+	const struct top *t = &s->top;
+	const struct top_service *order[SW_SERVICES], *moved;
+	char text[48];
+	int i, at;
+
+	if (!t->services || (t->services == 1 && t->service[0].view.service.mode == SW_MODE_ALWAYS))
+		return;
+	for (i = 0; i < t->services; i++) {
+		moved = &t->service[i];
+		for (at = i; at && comes_before(moved, order[at - 1]); at--)
+			order[at] = order[at - 1];
+		order[at] = moved;
+	}
+	if (most > t->services)
+		most = t->services;
+	snprintf(text, sizeof(text), "services%s: SYNs a second",
+		 most < t->services ? ", the busiest" : "");
+	title(s, "%s", text);
+	for (i = 0; i < most && has_room(s, 1); i++)
+		draw_service(s, order[i]);
+}
+
 static void draw_bar(const struct screen *s, double share, int width)
 {
 	int filled = (int)(share * width + 0.5), i;
@@ -166,7 +221,8 @@ static void draw(struct screen *s)
 	} else {
 		draw_head(s);
 		draw_rates(s);
-		draw_verdicts(s, LINES >= 24 ? 6 : 3);
+		draw_services(s, LINES >= 30 ? LINES / 5 : 3);
+		draw_verdicts(s, LINES - s->line >= 12 ? 6 : 4);
 		draw_sources(s);
 	}
 	refresh();
@@ -188,6 +244,9 @@ static int follow(struct screen *s, struct why *why)
 		draw(s);
 		timeout((int)((next_ns - now_ns) / 1000000) + 1);
 		key = getch();
+		/* What was under way for the old size may have spoilt what curses takes for drawn. */
+		if (key == KEY_RESIZE)
+			clearok(curscr, TRUE);
 		if (key == 'q' || key == 'Q' || (key == ERR && !isatty(STDIN_FILENO)))
 			break;
 	}

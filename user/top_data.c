@@ -52,6 +52,7 @@ static void open_sources(struct top *t)
 
 int top_open(struct top *t, const char *ifname, struct why *why)
 {
+	struct why ignored;
 	int err;
 
 	*t = (struct top){.counters_fd = -1};
@@ -62,6 +63,7 @@ int top_open(struct top *t, const char *ifname, struct why *why)
 	if (t->counters_fd < 0)
 		return t->counters_fd;
 	open_sources(t);
+	services_open(&t->guard, &t->maps, &ignored);
 	return 0;
 }
 
@@ -69,6 +71,7 @@ void top_close(struct top *t)
 {
 	if (t->has_sources)
 		tracer_close(&t->tracer);
+	host_maps_close(&t->maps);
 	free(t->position);
 	if (t->counters_fd >= 0)
 		close(t->counters_fd);
@@ -125,19 +128,58 @@ static void read_sources(struct top *t)
 	qsort(t->source, TOP_SOURCES, sizeof(*t->source), heavier);
 }
 
+static void push(double history[TOP_HISTORY], double value)
+{
+	memmove(history + 1, history, (TOP_HISTORY - 1) * sizeof(*history));
+	history[0] = value;
+}
+
 static void remember(struct top *t)
 {
 	int column;
 
-	for (column = 0; column < NAMES_COLUMNS; column++) {
-		memmove(t->history[column] + 1, t->history[column],
-			(TOP_HISTORY - 1) * sizeof(double));
-		t->history[column][0] = (double)(counters_sum(&t->now, column) -
-						 counters_sum(&t->before, column)) /
-					t->length_s;
-	}
+	for (column = 0; column < NAMES_COLUMNS; column++)
+		push(t->history[column], (double)(counters_sum(&t->now, column) -
+						  counters_sum(&t->before, column)) /
+						 t->length_s);
 	if (t->history_count < TOP_HISTORY)
 		t->history_count++;
+}
+
+/* A service that was there before keeps its past; wherever it stands now. */
+static void take_past(struct top_service *s, const struct top_service *before, int count)
+{
+	for (; count--; before++) {
+		if (before->view.slot != s->view.slot ||
+		    strcmp(before->view.service.name, s->view.service.name))
+			continue;
+		memcpy(s->syns, before->syns, sizeof(s->syns));
+		return;
+	}
+}
+
+static void read_services(struct top *t)
+{
+	static struct top_service before[SW_SERVICES]; /* larger than a stack likes */
+	struct service_view view[SW_SERVICES];
+	int count = services_read(&t->maps, view), known = t->services, i;
+	struct sw_counters counters;
+	struct top_service *s;
+	__u64 syns;
+
+	memcpy(before, t->service, sizeof(before));
+	t->services = 0;
+	for (i = 0; i < count; i++) {
+		if (counters_read_entry(t->counters_fd, SW_COUNTERS_SERVICE + view[i].slot, &counters))
+			continue;
+		s = &t->service[t->services++];
+		*s = (struct top_service){.view = view[i]};
+		take_past(s, before, known);
+		syns = counters_sum(&counters, COLUMN_SYNS);
+		if (t->length_s > 0 && syns >= t->syns[view[i].slot]) /* less: the slot was cleared */
+			push(s->syns, (double)(syns - t->syns[view[i].slot]) / t->length_s);
+		t->syns[view[i].slot] = syns;
+	}
 }
 
 int top_read(struct top *t, struct why *why)
@@ -160,6 +202,7 @@ int top_read(struct top *t, struct why *why)
 		remember(t);
 	}
 	t->read_ns = now_ns;
+	read_services(t);
 	t->has_keys = t->info.path != SW_PATH_COMPAT && !xdp_look(&t->guard, &xdp, &ignored) &&
 		      !keys_look_running(&xdp, &t->keys);
 	if (t->has_sources)

@@ -5,6 +5,7 @@
 
 #include "counters.h"
 #include "keys.h"
+#include "services.h"
 #include "tracer.h"
 
 #define TOP_HISTORY 240 /* seconds */
@@ -17,6 +18,12 @@ struct top_source {
 	double weight;
 };
 
+/* A service and its past. It is told from others by its slot. */
+struct top_service {
+	struct service_view view;
+	double syns[TOP_HISTORY]; /* a second; [0] is the latest */
+};
+
 struct top {
 	struct guard guard;
 	struct sw_info info;
@@ -26,6 +33,10 @@ struct top {
 	__u64 read_ns;	 /* CLOCK_MONOTONIC; 0: not yet */
 	double history[NAMES_COLUMNS][TOP_HISTORY]; /* a second; [0] is the latest */
 	int history_count;
+	struct host_maps maps;	/* of services; none: they cannot be read */
+	struct top_service service[SW_SERVICES]; /* in the order they count */
+	__u64 syns[SW_SERVICES]; /* by slot: what was counted so far */
+	int services;
 	bool has_keys;
 	struct keys_state keys;
 	bool has_sources; /* else why_sources says why not */

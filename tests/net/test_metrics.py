@@ -4,6 +4,7 @@
 #
 # What Prometheus reads equals what the guard counts; the dashboard and the rules use
 # nothing that is not told.
+import contextlib
 import json
 import os
 import re
@@ -15,11 +16,15 @@ import time
 
 import pytest
 from conftest import Bed
+from peer import Peer
 from server import Echo, connect, nobody, readable_by_nobody, read_exactly
 from test_daemon import PLAIN, Daemon
 from world import BUILD, ROOT, SYNWARD, wait_until
 
 PROMTOOL = shutil.which("promtool") or os.path.join(BUILD, "tools", "promtool")
+# What only services in mode auto or monitor tell.
+OTHER_MODES = {"synward_service_armed", "synward_service_armed_total", "synward_service_half_open", "synward_service_monitored_total"}
+RTT = "synward_handshake_rtt_seconds"
 URL = "http://127.0.0.1:9879"
 
 
@@ -66,7 +71,8 @@ def defined():
 
 
 def used(text):
-    return set(re.findall(r"\bsynward_[a-z_]+\b", text))
+    names = set(re.findall(r"\bsynward_[a-z_]+\b", text))
+    return {re.sub("(?<=_rtt_seconds)_(bucket|sum|count)$", "", name) for name in names}
 
 
 def test_counters_are_the_guards(bed):
@@ -89,7 +95,8 @@ def test_every_metric_is_told_and_documented(bed):
     page = open(f"{ROOT}/docs/metrics.md").read()
     for name in defined():
         assert f"# TYPE {name} " in text and f"# HELP {name} " in text
-        assert re.search(rf"^{name}\b", text, re.M), f"{name} has no sample"
+        if name not in OTHER_MODES:
+            assert re.search(rf"^{name}(_bucket)?\b", text, re.M), f"{name} has no sample"
         assert f"`{name}`" in page
     assert used(text) == set(defined())
 
@@ -116,6 +123,76 @@ def test_alert_rules():
                       ("test", "rules", f"{ROOT}/tests/prometheus/rules_test.yml")):
         done = promtool(*arguments)
         assert done.returncode == 0, done
+
+
+SERVICES = """
+[service web]
+ports = 8001
+mode = auto
+syn-start = 20
+syn-end = 10
+[service seen]
+ports = 8002
+mode = monitor
+[service rest]
+ports = 8003-65535
+mode = always
+"""
+
+
+def test_services_tell_their_own(plain_bed):
+    """Handshakes to each of three: what one counts is no other's, and a flood arms the one in auto."""
+    bed = plain_bed
+    daemon = Daemon(bed.server, PLAIN + SERVICES).start()
+    address = bed.guarded.server_addr["ipv4"]
+
+    def told():
+        return samples(bed.guard.cli("metrics", "--once").stdout)
+
+    def of(name, service, extra=""):
+        return told().get(f'synward_service_{name}{{interface="sw0",service="{service}"{extra}}}')
+
+    try:
+        with contextlib.ExitStack() as stack:
+            listeners = [stack.enter_context(bed.listen("ipv4", port=port, backlog=512)) for port in (8001, 8002, 8003)]
+            assert of("armed", "web") == 0 and of("armed_total", "web") == 0 and of("half_open", "web") == 0
+            assert of("armed", "rest") is None and of("info", "seen", ',mode="monitor"') == 1
+            made = [0, 0, 0]
+
+            def visit(which, times):
+                for _ in range(times):
+                    connect(bed.client, "ipv4", address, listeners[which].port).close()
+                    listeners[which].accept().close()
+                made[which] += times
+
+            visit(0, 3)
+            visit(1, 4)
+            # One handshake in 64 is timed, by a keyed hash: some more or fewer.
+            assert wait_until(lambda: visit(2, 64) or told()[f'{RTT}_count{{interface="sw0",service="rest"}}'], 20, 0)
+            assert (of("syns_total", "web"), of("synacks_total", "web")) == (3, 0)
+            assert (of("syns_total", "seen"), of("synacks_total", "seen")) == (4, 0)
+            assert of("monitored_total", "seen", ',reason="synack_sent",action="tx"') == 4
+            assert of("syns_total", "rest") == of("synacks_total", "rest") == of("valid_total", "rest") == made[2]
+            check_histogram(told(), "rest")
+            with Peer(bed.guarded, "ipv4", 8001) as peer:
+                assert wait_until(lambda: [peer.syn() for _ in range(20)] and of("armed", "web") == 1, 10, 0.05)
+            assert of("armed_total", "web") == 1 and of("armed", "web") == 1
+            visit(0, 1)
+            assert of("synacks_total", "web") == 1 and of("synacks_total", "seen") == 0
+    finally:
+        daemon.close()
+
+
+def check_histogram(told, service):
+    """Each bucket holds those below it, and the sum is what they can add up to."""
+    labels = f'interface="sw0",service="{service}"'
+    count, total = told[f"{RTT}_count{{{labels}}}"], told[f"{RTT}_sum{{{labels}}}"]
+    buckets = [(float(bound), told[f'{RTT}_bucket{{{labels},le="{bound}"}}'])
+               for bound in re.findall(rf'{RTT}_bucket{{{labels},le="([^"]+)"', "\n".join(told))]
+    values = [value for _, value in buckets]
+    assert count > 0 and buckets[0][0] == 2e-6 and buckets == sorted(buckets) and values == sorted(values) and buckets[-1] == (float("inf"), count)
+    least = sum(bound / 2 * (value - before) for (bound, value), before in zip(buckets[:-1], [0, *values]))
+    assert least <= total * 1.001 and total < 2 * least
 
 
 def test_http(bed, http):

@@ -15,7 +15,9 @@ import threading
 import pyte
 import pytest
 from conftest import Bed
+from peer import Peer
 from server import Echo, connect, nobody, readable_by_nobody
+from test_daemon import PLAIN, Daemon
 from test_flood import under_flood  # noqa: F401: a fixture
 from world import SYNWARD, wait_until
 
@@ -31,6 +33,7 @@ class Top:
     """synward top on a terminal of its own."""
 
     def __init__(self, bed, *arguments, columns=80, lines=24, command=(SYNWARD,), locale="C.UTF-8"):
+        self.lock = threading.Lock()
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.master, slave = pty.openpty()
@@ -44,14 +47,16 @@ class Top:
         self.reader.start()
 
     def size(self, columns, lines):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.screen.resize(lines, columns)
+        with self.lock:  # what is drawn for the new size comes after it
+            self.screen.resize(lines, columns)
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def _read(self):
         try:
             while data := os.read(self.master, 65536):
                 self.raw += data
-                self.stream.feed(data)
+                with self.lock:
+                    self.stream.feed(data)
         except OSError:
             pass
 
@@ -96,7 +101,6 @@ def test_under_a_flood(bed, under_flood):  # noqa: F811
 
 def test_one_source_stands_out(bed):
     """A prefix that sends all there is has it all."""
-    from peer import Peer
     with Echo(bed.server, "ipv6") as echo, Peer(bed.guarded, "ipv6", echo.port) as peer:
         top = Top(bed)  # the first guard it finds
 
@@ -108,6 +112,27 @@ def test_one_source_stands_out(bed):
         assert wait_until(seen, 10, 0.1), top.lines
     top.press(b"q")
     assert top.end() == 0
+
+
+def test_services_stand_with_their_modes(plain_bed):
+    """Each with its own SYNs; the one under attack comes first, and one that is renamed begins anew."""
+    bed = plain_bed
+    services = "[service quiet]\nports = 8002\n[service web]\nports = 8001\nmode = auto\nsyn-start = 20\nsyn-end = 10\n"
+    daemon = Daemon(bed.server, PLAIN + services).start()
+    try:
+        top = Top(bed, "sw0")
+        assert top.shows("^services: SYNs a second\nquiet +always +0.*\nweb +auto, idle +0"), top.lines
+        with bed.listen("ipv4", port=8001), Peer(bed.guarded, "ipv4", 8001) as peer:
+            assert wait_until(lambda: [peer.syn() for _ in range(50)] and
+                              top.shows("second\nweb +auto, armed +[1-9]\\d+   [▁▂▃▄▅▆▇█].*\nquiet +always +0", 0.2), 10, 0.05), top.lines
+            assert top.shows("^verdicts a second\nsyn_\\w+ +pass"), top.lines  # there is room for both
+        daemon.reload(PLAIN + services.replace("quiet", "other"))
+        assert top.shows("^web .*\nother +always +0") or top.shows("^other +always +0.*\nweb ", 1), top.lines
+        assert all(len(line) <= 80 for line in top.lines)
+        top.press(b"q")
+        assert top.end() == 0
+    finally:
+        daemon.close()
 
 
 def test_it_follows_the_size_of_its_terminal(bed):
