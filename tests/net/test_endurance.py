@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
 #    200 connections a second, 50 long ones ─────────── sw0  synward run: reloaded, replaced by another
-#                                                            build of itself, rotating keys, killed
+#                                                            start of itself, rotating keys, killed
 #
 # All of it in turn, as years bring it. SYNWARD_ENDURANCE=full does it 100, 100, 50 and 20 times
-# (make check-endurance, about ten minutes); otherwise a few times each.
+# (make check-endurance, three minutes); otherwise a few times each.
 import itertools
 import os
 import shutil
