@@ -34,7 +34,7 @@ static __always_inline __u32 sw_epoch(__u64 clock_ns)
 
 /*
  * Two keys at once: key[0] for cookies of epochs before switch_epoch, key[1] from it on.
- * When which may be replaced: user/keyring.h.
+ * When which may be replaced: user/keys/keyring.h.
  */
 #define SW_EPOCHS_VALID 3 /* an epoch's cookies are good in so many: its own and those after it */
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 # The command: build/synward.
 
-USER_SRC := $(wildcard user/*.c)
+USER_DIRS := user $(filter-out user/gen,$(patsubst %/,%,$(wildcard user/*/)))
+USER_SRC  := $(wildcard $(USER_DIRS:%=%/*.c))
 SKELETONS := $(patsubst %.bpf.c,$(B)/%.skel.h,$(wildcard bpf/*.bpf.c))
 USER_OBJ := $(USER_SRC:%.c=$(B)/%.o)
 
-USER_CFLAGS := $(shell pkg-config --cflags $(PKGS)) -D_GNU_SOURCE -I$(B)
+USER_CFLAGS := $(shell pkg-config --cflags $(PKGS)) -D_GNU_SOURCE $(USER_DIRS:%=-iquote %) -I$(B)
 USER_LIBS   := $(shell pkg-config --libs $(PKGS))
 
 $(B)/user/%.o: user/%.c $(HEADERS) | $(SKELETONS)
@@ -18,25 +19,25 @@ $(B)/synward: $(USER_OBJ)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(USER_LIBS) -o $@
 
 # Pages of docs/ as the lists say they are; tests/generated_docs compares.
-$(B)/gen/counters_doc: user/gen/counters_doc.c user/names.c user/names.h $(HEADERS)
+$(B)/gen/counters_doc: user/gen/counters_doc.c user/observe/names.c user/observe/names.h $(HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) user/gen/counters_doc.c user/names.c -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_DIRS:%=-iquote %) user/gen/counters_doc.c user/observe/names.c -o $@
 
 $(B)/counters.md: $(B)/gen/counters_doc
 	$(say) GEN $@
 	$(Q)$< > $@
 
-$(B)/gen/metrics_doc: user/gen/metrics_doc.c user/metrics_list.c user/metrics.h user/metrics.def $(HEADERS)
+$(B)/gen/metrics_doc: user/gen/metrics_doc.c user/observe/metrics_list.c user/observe/metrics.h user/observe/metrics.def $(HEADERS)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) user/gen/metrics_doc.c user/metrics_list.c -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(USER_DIRS:%=-iquote %) user/gen/metrics_doc.c user/observe/metrics_list.c -o $@
 
 $(B)/metrics.md: $(B)/gen/metrics_doc
 	$(say) GEN $@
 	$(Q)$< > $@
 
-CONFIG_DOC_SRC := user/gen/config_doc.c user/config_value.c user/ports.c user/prefix.c user/targets.c
+CONFIG_DOC_SRC := user/gen/config_doc.c user/config/config_value.c user/config/ports.c user/config/prefix.c user/guard/targets.c
 
-$(B)/gen/config_doc: $(CONFIG_DOC_SRC) user/config.h user/config_value.h user/config_keys.def $(HEADERS)
+$(B)/gen/config_doc: $(CONFIG_DOC_SRC) user/config/config.h user/config/config_value.h user/config/config_keys.def $(HEADERS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(USER_CFLAGS) $(CONFIG_DOC_SRC) $(USER_LIBS) -o $@
 

@@ -67,7 +67,7 @@ def samples(text):
 
 def defined():
     """Names of the list that defines the metrics."""
-    return re.findall(r'^METRIC\(\w+, "(\w+)"', open(f"{ROOT}/user/metrics.def").read(), re.M)
+    return re.findall(r'^METRIC\(\w+, "(\w+)"', open(f"{ROOT}/user/observe/metrics.def").read(), re.M)
 
 
 def used(text):

@@ -3,9 +3,9 @@
 
 PROG_TESTS := $(wildcard tests/prog/*.c)
 
-$(B)/tests/prog: $(PROG_TESTS) $(wildcard tests/prog/*.h) $(HEADERS) $(B)/user/object.o
+$(B)/tests/prog: $(PROG_TESTS) $(wildcard tests/prog/*.h) $(HEADERS) $(B)/user/guard/object.o
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(PROG_TESTS) $(B)/user/object.o -o $@ -lcriterion -lbpf
+	$(Q)$(CC) $(ALL_CFLAGS) $(PROG_TESTS) $(B)/user/guard/object.o -o $@ -lcriterion -lbpf
 
 CHECKS += $(B)/tests/prog

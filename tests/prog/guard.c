@@ -17,7 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "guard.h"
-#include "../../user/object.h"
+#include "../../user/guard/object.h"
 
 struct guard guard;
 

@@ -2,13 +2,13 @@
 # The keys' logic of user/, with ASan and UBSan: no kernel, the clock is an argument.
 
 USER_TESTS     := $(wildcard tests/user/*.c)
-USER_TESTS_SRC := $(USER_TESTS) user/keyring.c user/keyfile.c tests/unit/lsan.c
+USER_TESTS_SRC := $(USER_TESTS) user/keys/keyring.c user/keys/keyfile.c tests/unit/lsan.c
 USER_TESTS_OBJ := $(USER_TESTS_SRC:%.c=$(B)/user.obj/%.o)
 
-$(B)/user.obj/%.o: %.c user/keyring.h user/keyfile.h $(HEADERS)
+$(B)/user.obj/%.o: %.c user/keys/keyring.h user/keys/keyfile.h $(HEADERS)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE -Iuser $(UNIT_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE -Iuser -Iuser/keys $(UNIT_CFLAGS) -c $< -o $@
 
 $(B)/tests/user: $(USER_TESTS_OBJ)
 	$(say) LINK $@

@@ -2,10 +2,10 @@
 /* Writes docs/configuration.md from config_keys.def. Built and run by make. */
 #include <stdio.h>
 
-#include "../config_value.h"
+#include "config_value.h"
 
 static const char head[] =
-	"<!-- Made by user/gen/config_doc.c from user/config_keys.def: do not edit. -->\n"
+	"<!-- Made by user/gen/config_doc.c from user/config/config_keys.def: do not edit. -->\n"
 	"# Configuration\n\n"
 	"One file, by default `" CONFIG_DEFAULT_PATH
 	"`, read by `synward run` ([daemon.md](daemon.md))\n"

@@ -2,7 +2,7 @@
 /* Writes docs/counters.md from the lists both sides share. Built and run by make. */
 #include <stdio.h>
 
-#include "../names.h"
+#include "names.h"
 
 static void write_verdicts(void)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* Writes docs/metrics.md from user/metrics.def. Built and run by make. */
-#include "../metrics.h"
+/* Writes docs/metrics.md from user/observe/metrics.def. Built and run by make. */
+#include "metrics.h"
 
 int main(void)
 {
 	const struct metric *m;
 
-	puts("<!-- Made by user/gen/metrics_doc.c from user/metrics.def: do not edit. -->\n"
+	puts("<!-- Made by user/gen/metrics_doc.c from user/observe/metrics.def: do not edit. -->\n"
 	     "# Metrics\n\n"
 	     "What `synward metrics` and `synward run` tell Prometheus ([observing.md](observing.md) "
 	     "says how).\n"
