@@ -246,9 +246,11 @@ __noinline int proxy_any(struct xdp_md *ctx)
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_local *mine = SW_THE(local);
+	struct sw_proxy *p = SW_THE(proxy);
 	struct sw_packet *pkt;
 	struct sw_flow *f;
 	int reason, forwarded = 0;
+	bool guarded;
 
 	if (!mine)
 		return SW_NOT_GUARDED;
@@ -264,19 +266,21 @@ __noinline int proxy_any(struct xdp_md *ctx)
 	case SW_PARSE_TCP:
 		break;
 	}
-	if (!scene.secret || !scene.cfg || !slot)
+	if (!scene.secret || !scene.cfg || !slot || !p)
 		return SW_NOT_GUARDED;
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
 	scene.listener = sw_target_find(&pkt->tuple, scene.secret, scene.cfg, ctx->ingress_ifindex,
 					scene.now_ns, &scene.start);
-	if (!scene.listener || scene.listener->state == SW_LISTENER_NONE ||
-	    !frame_is_for_us(ctx, scene.listener))
+	if (!scene.listener)
+		return SW_NOT_GUARDED;
+	guarded = scene.listener->state != SW_LISTENER_NONE && frame_is_for_us(ctx, scene.listener);
+	if (!guarded && !p->changed)
 		return SW_NOT_GUARDED;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 	f = flow_of(pkt, &scene);
-	if (f && !begins_anew(ctx, pkt, &scene, f)) {
+	if (f && (!guarded || !begins_anew(ctx, pkt, &scene, f))) {
 		/* The filter is made anew twice a minute, of sockets alone; a SYN asks it for this flow. */
 		if (!sw_known_maybe(scene.state, pkt->hash))
 			sw_known_add(scene.state, pkt->hash);
@@ -287,7 +291,7 @@ __noinline int proxy_any(struct xdp_md *ctx)
 		       SW_VERDICT(reason, SW_COUNTERS_SERVICE +
 						  (scene.listener->service & SW_LS_SLOT));
 	}
-	if (scene.listener->state == SW_LISTENER_UNSEEN)
+	if (!guarded || scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
 }
@@ -330,13 +334,14 @@ int synward_tc(struct __sk_buff *skb)
 	struct sw_secrets *secret = SW_THE(secrets);
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_config *cfg = SW_THE(config);
+	struct sw_proxy *p = SW_THE(proxy);
 	const struct sw_cookie_start *unused;
 	struct sw_listener *l;
 	struct sw_packet pkt;
 	struct sw_flow *f;
 	__u64 now_ns;
 
-	if (!mine || !secret || !slot || !cfg)
+	if (!mine || !secret || !slot || !cfg || !p)
 		return SW_TC_NEXT;
 	if (skb->data_end - skb->data < SW_PULL_MAX)
 		bpf_skb_pull_data(skb, skb->len < SW_PULL_MAX ? skb->len : SW_PULL_MAX);
@@ -351,12 +356,13 @@ int synward_tc(struct __sk_buff *skb)
 	}
 	now_ns = sw_now_ns(&slot->walk);
 	l = sw_target_find(&pkt.tuple, secret, cfg, skb->ifindex, now_ns, &unused);
-	if (!l || l->state == SW_LISTENER_NONE || pkt.header_length < sizeof(struct tcphdr))
+	if (!l || pkt.header_length < sizeof(struct tcphdr) ||
+	    (l->state == SW_LISTENER_NONE && !p->changed))
 		return SW_TC_NEXT;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
 	f = sw_flow_find(mine, &pkt.tuple, now_ns);
 	if (!f)
-		return sw_direct_out(skb, &pkt, &slot->walk, now_ns);
+		return l->state == SW_LISTENER_NONE ? SW_TC_NEXT : sw_direct_out(skb, &pkt, &slot->walk, now_ns);
 	if ((pkt.flags & (SW_SYN | SW_ACK)) == (SW_SYN | SW_ACK))
 		return sw_flow_synack(skb, &pkt, f, now_ns);
 	return sw_flow_out(skb, &pkt, f, now_ns);

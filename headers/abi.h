@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 3
+#define SW_ABI 4
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,
@@ -336,6 +336,8 @@ struct sw_proxy {
 	__u32 generic;	  /* 1: frames put into ingress pass XDP again */
 	__u32 forward;	  /* ifindex that segments of routed flows leave by; 0: up the stack */
 	__u32 guarded;	  /* ifindex of the guarded interface */
+	__u32 changed;	  /* 1: not the first settings; there may be flows of what is guarded no longer */
+	__u32 pad;
 };
 
 /* map `targets`, a longest-prefix match without value: struct sw_route_key as key. Written by the loader. */

@@ -215,6 +215,34 @@ def test_a_syn_on_a_live_connection_is_the_servers_to_challenge(bed, family):
         challenged(peer, conn)
 
 
+@pytest.mark.parametrize("what", ["ports", "to"])
+def test_connections_to_what_is_left_out_go_on(plain_bed, family, what):
+    """Also one that was silent meanwhile; new ones are made without the guard."""
+    bed = plain_bed
+    bed.attach("--ports", "1-65535")
+    with Echo(bed.server, family) as echo:
+        for _ in range(3):  # the first ones go through as they are, to learn from
+            reach(bed, family, echo.port).close()
+            time.sleep(0.4)
+        with reach(bed, family, echo.port) as sock:
+            sock.sendall(b"one")
+            assert read_exactly(sock, 3) == b"one"
+            assert bed.guard.cli("flows", "--count", "--state", "established").stdout.strip() != "0"
+            if what == "ports":
+                bed.attach("--ports", "1-9")
+            else:
+                bed.guard.attach("native", "--ports", "1-65535", "--to", "203.0.113.0/24")
+            time.sleep(0.6)
+            for word in (b"two", b"six"):
+                sock.sendall(word)
+                assert read_exactly(sock, 3) == word
+        opened = bed.guard.totals()["flow_opened"]
+        with reach(bed, family, echo.port) as sock:
+            sock.sendall(b"new")
+            assert read_exactly(sock, 3) == b"new"
+        assert bed.guard.totals()["flow_opened"] == opened
+
+
 # Servers that do not answer -----------------------------------------------------------
 
 def outcome(bed, family, port, patience):

@@ -12,6 +12,7 @@ import pytest
 
 from proxy_world import ProxyBed
 from server import Echo, connect, linger_reset, read_exactly
+from test_daemon import Daemon
 from world import VETH_PEER, wait_until
 
 COUNTER = """
@@ -184,3 +185,24 @@ def test_the_interface_goes_and_the_guard_stays(plain_bed):
     assert "gone" in bed.guard.status()[0]["forward"]
     bed.guard.detach()
     assert not bed.guard.attached
+
+
+def test_the_daemon_forwards_too_and_a_reload_leaves_it(plain_bed):
+    bed = plain_bed
+    bed.mode = "native"
+    text = "[interface sw0]\nxdp = native\nto = 10.5.0.0/24,fd00:5::/64\nforward = bs0\nports = 1-{}\n"
+    daemon = Daemon(bed.box, text.format(9999))
+    try:
+        daemon.start()
+        for last in (9999, 9998, 9997):
+            daemon.reload(text.format(last))
+            with known(bed, "ipv4") as echo, bed.guard.counting() as moved, reach(bed, "ipv4", echo.port) as sock:
+                exchange(sock, 1000)
+                exchange(sock, 200_000)
+            assert moved["flow_forwarded_in"] > 10 and moved["flow_forwarded_out"] > 10, moved
+        refused = daemon.reload(text.format(9999).replace("forward = bs0\n", ""), check=False)
+        assert refused.returncode == 1 and "forward: the guard is on with bs0" in refused.stderr
+    finally:
+        daemon.stop()
+        bed.guard.detach()
+        daemon.close()

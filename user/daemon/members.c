@@ -56,6 +56,9 @@ static int check_one_fixed(const struct member *member, const struct setup *next
 		return cannot_change(why, member->name, "path", path_name(info->path));
 	if (running && next->targets.flows != running->flows)
 		return cannot_change(why, member->name, "flows", "another number of them");
+	if (running && strcmp(next->forward, running->forward))
+		return cannot_change(why, member->name, "forward",
+				     running->forward[0] ? running->forward : "none");
 	return 0;
 }
 

@@ -106,6 +106,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		.forward = settings->forward,
 		.guarded = settings->guarded,
 	};
+	struct sw_proxy before = {};
 	struct sw_route_key key;
 	__u32 zero = 0;
 	__u8 one = 1;
@@ -113,6 +114,13 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 
 	if (targets_fd < 0 || proxy_fd < 0)
 		return -ENOENT;
+	if (bpf_map_lookup_elem(proxy_fd, &zero, &before))
+		return -errno;
+	proxy.changed = before.guarded != 0;
+	if (!settings->guarded) {
+		proxy.guarded = before.guarded;
+		proxy.forward = before.forward;
+	}
 	for (i = 0; i < targets->count; i++) {
 		key = key_of(&targets->list[i]);
 		if (bpf_map_update_elem(targets_fd, &key, &one, BPF_ANY))
