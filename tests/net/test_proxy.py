@@ -243,6 +243,43 @@ def test_connections_to_what_is_left_out_go_on(plain_bed, family, what):
         assert bed.guard.totals()["flow_opened"] == opened
 
 
+def test_modes_lists_and_limits_hold(plain_bed, family, tmp_path):
+    """docs/modes.md, on this path."""
+    bed = plain_bed
+    deny = tmp_path / "deny"
+    deny.write_text(f"{bed.guarded.client_addr[family]}\n")
+    bed.mode = "native"
+    bed.attach()
+    with Echo(bed.server, family) as echo:
+        bed.teach(family, echo.port)
+
+        def counted(*options):
+            bed.attach(*options)
+            with bed.guard.counting() as moved:
+                try:
+                    with reach(bed, family, echo.port, timeout=1.5) as sock:
+                        sock.sendall(b"word")
+                        answer = read_exactly(sock, 4)
+                except OSError as error:
+                    answer = error
+            return answer, moved
+        answer, moved = counted()
+        assert answer == b"word" and moved["flow_opened"] == 1
+        answer, moved = counted("--mode", "monitor")
+        assert answer == b"word" and moved["syn_monitored"] >= 1 and not moved["flow_opened"]
+        answer, moved = counted("--mode", "auto")
+        assert answer == b"word" and moved["syn_idle"] >= 1 and not moved["flow_opened"]
+        answer, moved = counted("--deny", deny)
+        assert isinstance(answer, TimeoutError) and moved["syn_denied"] >= 1 and not moved["synack_sent"]
+        bed.attach("--synack-limit", "3")
+        with bed.guard.counting() as moved:
+            for _ in range(20):
+                with Peer(bed.guarded, family, echo.port) as peer:
+                    peer.syn()
+            wait_until(lambda: bed.guard.totals()["synack_limit"] > 10)
+        assert moved["synack_limit"] >= 10 and 1 <= moved["synack_sent"] <= 8, moved
+
+
 # Servers that do not answer -----------------------------------------------------------
 
 def outcome(bed, family, port, patience):
