@@ -66,8 +66,9 @@ __noinline int sw_service_match(const struct sw_tuple *t, struct sw_listener *l,
 		if (!sw_service_holds(s, addr, t->dport))
 			continue;
 		l->service = slot | sw_service_asks(s, policy->lists >> slot & 1);
+		/* now_ns is to the tick: it can be before what user space read from its clock. */
 		return s->mode != SW_MODE_OFF ||
-		       now_ns - policy->off_since_ns[slot] < SW_OFF_LINGER_NS;
+		       (__s64)(now_ns - policy->off_since_ns[slot]) < (__s64)SW_OFF_LINGER_NS;
 	}
 	return 0;
 }

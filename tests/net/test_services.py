@@ -130,7 +130,7 @@ def test_services_change_while_clients_come(others):
 
 
 def test_handshakes_under_way_when_a_mode_changes_are_made():
-    """From each mode to each other: a SYN answered under one, its ACK judged under the other."""
+    """From each mode to each other: a SYN answered under one, its ACK judged under the other, within the same clock tick at times."""
     modes = ["always", "auto", "off", "monitor"]
     with many(("a", FIRST_PORT, "always")) as m, m.bed.listen("ipv4", port=FIRST_PORT) as listener:
         for before in modes:

@@ -66,7 +66,7 @@ bool reason_is_of_proxy(enum sw_reason reason)
 	}
 }
 
-static __u64 clock_now_ns(clockid_t id)
+__u64 clock_now_ns(clockid_t id)
 {
 	struct timespec t;
 

@@ -15,6 +15,7 @@
 
 #include <linux/bpf.h>
 #include <stdio.h>
+#include <time.h>
 #include <criterion/criterion.h>
 
 #include "abi.h"
@@ -132,6 +133,8 @@ void shake_hands(struct handshake *h, const struct segment *syn);
 void enter_new_namespace(void);
 void return_to_server(void);
 
+/* That clock, in ns. */
+__u64 clock_now_ns(clockid_t id);
 void wait_ms(unsigned int ms);
 
 #endif

@@ -79,3 +79,19 @@ Test(modes, of_an_armed_service_count_valid_handshakes)
 	ASSERT_VERDICT(frame_of(&h.ack), SW_ACK_VALID);
 	cr_assert_eq(guard_state().valid, 1);
 }
+
+/* The program's clock is to the tick: it can be behind the time that user space writes down. */
+Test(modes, switched_off_this_tick_leave_cookies_valid)
+{
+	const __u64 tick_ns = 10000000, valid_ns = (__u64)SW_EPOCHS_VALID << SW_EPOCH_SHIFT;
+	struct handshake h;
+
+	SHAKE_HANDS(&h, .options = LINUX_OPTIONS(1460), .sport = 1701);
+	guard.policy.service[0].mode = SW_MODE_OFF;
+	guard.policy.off_since_ns[0] = clock_now_ns(CLOCK_MONOTONIC) + tick_ns;
+	guard_configure();
+	ASSERT_VERDICT(frame_of(&h.ack), SW_ACK_VALID);
+	guard.policy.off_since_ns[0] -= valid_ns + 2 * tick_ns;
+	guard_configure();
+	ASSERT_VERDICT(frame_of(&h.ack), SW_NOT_GUARDED);
+}
