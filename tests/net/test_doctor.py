@@ -64,6 +64,18 @@ def test_attach_refuses_what_the_doctor_calls_a_failure(sound):
         assert done.returncode == 1 and text in done.stderr
 
 
+@pytest.mark.parametrize("name", ["tcp_timestamps", "tcp_sack", "tcp_window_scaling"])
+def test_attach_warns_of_what_the_doctor_warns_of(sound, name):
+    with sound.server.having(**{name: 0}):
+        assert found(sound, "TCP options")[1] in sound.guard.attach("native").stderr
+
+
+def test_attach_refuses_a_small_mtu(sound):
+    sound.server.ip("link", "set", "sw0", "mtu", "500")
+    done = sound.guard.attach("native", check=False)
+    assert done.returncode == 1 and found(sound, "MTU")[1] in done.stderr and not leftover_pins(sound.server)
+
+
 def test_strict_makes_warnings_fail(sound):
     with sound.server.having(tcp_sack=0):
         assert sound.server.run(SYNWARD, "doctor", "sw0", check=False).returncode == 0
@@ -131,6 +143,12 @@ def test_another_xdp_program(sound):
     assert found(sound, "other XDP programs")[0] == "ok"
 
 
+def test_attach_warns_where_nothing_listens(plain_bed):
+    assert found(plain_bed, "listeners")[1] in plain_bed.server.run(SYNWARD, "attach", "sw0").stderr
+    with plain_bed.listen("ipv4"):
+        assert "listens" not in plain_bed.server.run(SYNWARD, "attach", "sw0").stderr
+
+
 def test_listeners_in_another_namespace(plain_bed):
     assert found(plain_bed, "listeners")[0] == "warning"
     other = Namespace("o")
@@ -147,9 +165,14 @@ def test_listeners_in_another_namespace(plain_bed):
 
 
 def test_redirected_ports(sound):
+    """As attach has it: with auto it takes the proxy path, on the host path it leaves them alone."""
     sound.server.nft("table ip nat { chain pre { type nat hook prerouting priority dstnat; tcp dport 8080 redirect to :80; }; }")
+    state, text = found(sound, "redirected ports")
+    assert state == "warning" and "proxy path, not host: port 8080 is redirected" in text
+    assert found(sound, "nat")[0] == "ok"
+    sound.guard.attach("native", "--path", "host")
     state, text = found(sound, "nat")
-    assert state == "warning" and "port 8080 is redirected" in text
+    assert state == "warning" and "port 8080 is redirected" in text and "left alone" in text
 
 
 def test_a_guard_somebody_took_a_program_of(sound):

@@ -4,14 +4,18 @@
 #                                                            start of itself, rotating keys, killed
 #
 # All of it in turn, as years bring it. SYNWARD_ENDURANCE=full does it 100, 100, 50 and 20 times
-# (make check-endurance, three minutes); otherwise a few times each.
+# (make check-endurance, five minutes), and upgrades to and fro between two builds of different versions and
+# compilers; otherwise a few times each, and between two copies of one.
 import itertools
 import os
 import shutil
+import subprocess
 import time
 
+import pytest
+
 from test_daemon import PLAIN, Daemon, Traffic
-from world import SYNWARD, wait_until
+from world import ROOT, SYNWARD, wait_until
 
 FULL = os.environ.get("SYNWARD_ENDURANCE") == "full"
 TIMES = {"reload": 100, "upgrade": 100, "rotate": 50, "kill": 20} if FULL else {"reload": 8, "upgrade": 4, "rotate": 2, "kill": 1}
@@ -25,7 +29,7 @@ class Years:
 
     def __init__(self, bed, daemon, other_build):
         self.bed, self.daemon, self.builds = bed, daemon, itertools.cycle([other_build, SYNWARD])
-        self.ports = itertools.cycle(range(60000, 65535))
+        self.ports, self.versions = itertools.cycle(range(60000, 65535)), set()
 
     def reload(self):
         self.daemon.reload(PLAIN + f"ports = 4000-{next(self.ports)}\n")
@@ -37,6 +41,7 @@ class Years:
         self.daemon.program = next(self.builds)
         self.daemon.start()
         assert self.bed.guard.program_id() != before, "the same program as before"
+        self.versions.add(self.bed.guard.status()[0]["version"])
 
     def rotate(self):
         """No key may follow another before no cookie is good that was made with the one before it, so
@@ -53,9 +58,18 @@ class Years:
         self.daemon.start()
 
 
-def test_nothing_that_happens_costs_a_connection(plain_bed, tmp_path):
+@pytest.fixture
+def other_build(tmp_path):
+    if not FULL:
+        return shutil.copy(SYNWARD, tmp_path / "synward")
+    compiler = next((name for name in ("clang-16", "clang-14", "clang-19") if shutil.which(name)), None)
+    subprocess.run(["make", "-s", "-j2", "-C", ROOT, f"B={tmp_path}", "VERSION=0.0.9", f"{tmp_path}/synward"] +
+                   [f"CLANG={compiler}"] * bool(compiler), check=True)
+    return str(tmp_path / "synward")
+
+
+def test_nothing_that_happens_costs_a_connection(plain_bed, other_build):
     bed = plain_bed
-    other_build = shutil.copy(SYNWARD, tmp_path / "synward")
     daemon = Daemon(bed.server)
     daemon.start()
     traffic = Traffic(bed, "ipv4")
@@ -78,4 +92,5 @@ def test_nothing_that_happens_costs_a_connection(plain_bed, tmp_path):
         daemon.close()
     print(f"{done} in {took:.0f} s: {traffic.made} connections made, {traffic.rounds} rounds of the long ones, errors: {traffic.errors}")
     assert not traffic.errors and traffic.rounds > 500
+    assert len(years.versions) == (2 if FULL else 1)
     assert bed.guard.totals()["handoff_done"] >= traffic.made, "not all were guarded"

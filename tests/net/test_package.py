@@ -8,7 +8,6 @@ import glob
 import os
 import re
 import subprocess
-import threading
 import time
 
 import pytest
@@ -16,7 +15,8 @@ import pytest
 from conftest import Bed
 from guard import leftover_pins
 from server import Echo, connect, read_exactly
-from world import BUILD, ROOT, SYNWARD
+from test_daemon import Traffic
+from world import BUILD, ROOT, SYNWARD, wait_until
 
 DEB = os.path.join(BUILD, "deb")
 OWN = ("/etc/synward", "/usr/sbin/synward", "/usr/share/doc/synward", "/usr/share/man/man8/synward.8.gz", "/lib/systemd/system/synward.service")
@@ -103,30 +103,6 @@ def test_completion(package, line, expected):
     assert got >= expected and (len(expected) > 1 or line.endswith("l") or got == expected), got
 
 
-class Clients:
-    """Connections all the time, each with an echo."""
-
-    def __init__(self, bed, echo):
-        self.bed, self.echo, self.made, self.failed, self.running = bed, echo, 0, [], True
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self):
-        while self.running:
-            try:
-                with connect(self.bed.client, "ipv4", self.bed.guarded.server_addr["ipv4"], self.echo.port, timeout=5) as sock:
-                    sock.sendall(b"hello")
-                    assert read_exactly(sock, 5) == b"hello"
-                self.made += 1
-            except Exception as error:
-                self.failed.append(repr(error))
-            time.sleep(0.005)
-
-    def stop(self):
-        self.running = False
-        self.thread.join()
-
-
 def dpkg(bed, *arguments):
     """Others may hold the lock for a while."""
     for _ in range(60):
@@ -147,17 +123,20 @@ def test_it_installs_upgrades_with_the_guard_on_and_purges_clean(package, next_p
         synward = "/usr/sbin/synward"
         assert bed.server.run(synward, "config", "check", "/usr/share/doc/synward/examples/synward.conf").returncode == 0
         with Echo(bed.server, "ipv4") as echo, connect(bed.client, "ipv4", bed.guarded.server_addr["ipv4"], echo.port) as old:
-            bed.server.run(synward, "attach", "sw0", "--ports", f"{echo.port},9999")
-            program = bed.server.run("ip", "-j", "link", "show", "dev", "sw0").stdout
-            clients = Clients(bed, echo)
+            traffic = Traffic(bed, "ipv4")
             try:
+                bed.server.run(synward, "attach", "sw0", "--ports", f"{traffic.echo.port},{echo.port},9999")
+                program = bed.server.run("ip", "-j", "link", "show", "dev", "sw0").stdout
+                assert wait_until(lambda: bed.guard.totals()["handoff_done"] > 20, 10)
                 said = dpkg(bed, "-i", next_package)
+                upgraded = bed.guard.totals()["handoff_done"]
+                assert wait_until(lambda: bed.guard.totals()["handoff_done"] > upgraded + 200, 10)
             finally:
-                clients.stop()
+                traffic.stop()
             assert "sw0: reloaded" in said
-            assert clients.failed == [] and clients.made > 20
+            assert traffic.errors == [] and traffic.rounds > 50
             assert bed.server.run("ip", "-j", "link", "show", "dev", "sw0").stdout != program, "the old program still"
-            assert set(bed.guard.status()[0]["ports"].split(",")) == {str(echo.port), "9999"}, "settings were lost"
+            assert set(bed.guard.status()[0]["ports"].split(",")) == {str(traffic.echo.port), str(echo.port), "9999"}, "settings were lost"
             assert bed.guard.totals()["ack_invalid"] == 0
             old.sendall(b"still there?")
             assert read_exactly(old, 12) == b"still there?"

@@ -8,6 +8,7 @@
 #include "keys.h"
 #include "netdev.h"
 #include "path.h"
+#include "setup.h"
 
 struct doctor {
 	struct cli *cli;
@@ -91,8 +92,10 @@ static void run_all(struct doctor *d, const struct check *checks, const struct c
 }
 
 /* What attach would do, or did. */
-static struct plan plan_of(const struct guard *g)
+static struct plan plan_of(struct doctor *d, const struct guard *g)
 {
+	static const struct check choice = {.name = "redirected ports"};
+	struct setup setup = {.ports_auto = true, .warn = warned, .arg = d};
 	struct plan plan = {.ports_auto = true, .mode = SW_XDP_NATIVE, .path = SW_PATH_HOST};
 	struct why ignored;
 	struct sw_info info;
@@ -108,15 +111,21 @@ static struct plan plan_of(const struct guard *g)
 	    (peer == NETDEV_PEER_NO_XDP || peer == NETDEV_PEER_UNSEEN))
 		plan.mode = SW_XDP_GENERIC;
 	path_choose(PATH_AUTO, &plan.path, &(struct why){}, &ignored);
+	setup.ports = plan.ports;
+	d->check = &choice;
+	if (setup_needs_proxy(&setup, g))
+		plan.path = SW_PATH_PROXY;
 	return plan;
 }
 
 static void look_at(struct doctor *d, const struct guard *g)
 {
-	struct plan plan = plan_of(g);
-	struct check_scene scene = {g, &plan, warned, d};
+	struct check_scene scene = {g, NULL, warned, d};
+	struct plan plan;
 
 	d->guard = g;
+	plan = plan_of(d, g);
+	scene.plan = &plan;
 	run_all(d, checks_interface, &scene);
 	run_all(d, checks_more_interface, &scene);
 }

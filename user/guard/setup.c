@@ -68,21 +68,27 @@ int setup_path(const struct setup *s)
 	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
 }
 
-/*
- * auto takes the best the kernel can go, and says what it lacks for a better one. Ports that
- * are sent on to a container have no socket here: only the proxy path shields those.
- */
-static int choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
-		       struct why *why)
+bool setup_needs_proxy(const struct setup *s, const struct guard *g)
 {
 	struct nat_rule rule;
 	struct why lacks;
+
+	if (setup_path(s) != PATH_AUTO || path_possible(SW_PATH_PROXY, &lacks) ||
+	    !nat_takes(g->ifname, &s->ports, &rule))
+		return false;
+	warn(s, "proxy path, not host: port %u is redirected (%s); see docs/proxy.md", rule.first,
+	     rule.where);
+	return true;
+}
+
+/* auto takes the best the kernel can go, and says what it lacks for a better one. */
+static int choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
+		       struct why *why)
+{
+	struct why lacks;
 	int err;
 
-	if (setup_path(s) == PATH_AUTO && !path_possible(SW_PATH_PROXY, &lacks) &&
-	    nat_takes(g->ifname, &s->ports, &rule)) {
-		warn(s, "proxy path, not host: port %u is redirected (%s); see docs/proxy.md",
-		     rule.first, rule.where);
+	if (setup_needs_proxy(s, g)) {
 		*ret = SW_PATH_PROXY;
 		return 0;
 	}

@@ -40,6 +40,12 @@ void setup_from(struct setup *s, const struct config *config,
 /* An enum sw_path or PATH_AUTO: what is asked for beside the path may leave only one. */
 int setup_path(const struct setup *s);
 
+/*
+ * auto takes the proxy path, and warns that it does: a port to guard is sent on to a container,
+ * or elsewhere, and has no socket here.
+ */
+bool setup_needs_proxy(const struct setup *s, const struct guard *g);
+
 /* Whether this machine and this caller can guard anything. */
 int setup_check_machine(const struct setup *s, struct why *why);
 

@@ -1,18 +1,34 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <linux/sockios.h>
 
 #include "checks.h"
 #include "keys.h"
+#include "listeners.h"
 #include "nat.h"
 #include "netdev.h"
 #include "path.h"
 #include "syncookies.h"
 #include "sysctl.h"
+
+void check_warn(const struct check_scene *scene, const char *format, ...)
+{
+	char text[384];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	scene->warn(scene->arg, text);
+}
 
 int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why)
 {
@@ -79,6 +95,54 @@ static int check_path(const struct check_scene *scene, struct why *why)
 	return path_choose(asked, &path, &lacks, why);
 }
 
+/* What a sysctl takes from every connection, guarded or not. */
+static int check_options(const struct check_scene *scene, struct why *why)
+{
+	static const struct {
+		const char *name, *loss;
+	} options[] = {
+		{"tcp_timestamps", "connections have no timestamps, and guarded ones lose ECN and "
+				   "have the MSS in 4 steps instead of 8"},
+		{"tcp_sack", "connections have no SACK: each loss costs more retransmissions"},
+		{"tcp_window_scaling", "windows end at 64 KiB: slow wherever it is far"},
+	};
+	char path[64];
+	size_t i;
+	int value;
+
+	for (i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		snprintf(path, sizeof(path), "net/ipv4/%s", options[i].name);
+		if (!sysctl_read(path, &value) && !value)
+			check_warn(scene, "net.ipv4.%s is 0: %s; sysctl -w net.ipv4.%s=1",
+				   options[i].name, options[i].loss, options[i].name);
+	}
+	return 0;
+}
+
+/* The proxy path shields others' listeners. */
+static int check_listeners(const struct check_scene *scene, struct why *why)
+{
+	struct listeners_elsewhere e;
+
+	if (scene->plan && scene->plan->path == SW_PATH_PROXY)
+		return 0;
+	if (listeners_count("thread-self"))
+		return 0;
+	e = listeners_elsewhere();
+	if (e.namespaces)
+		check_warn(
+			scene,
+			"nothing listens in this network namespace, but in %d other%s (as that of "
+			"process %s): host mode guards listeners of its own namespace; attach "
+			"there "
+			"(nsenter --net -t %s), or 'attach --path proxy' here",
+			e.namespaces, e.namespaces == 1 ? "" : "s", e.pid, e.pid);
+	else
+		check_warn(scene,
+			   "nothing listens in this network namespace: nothing to guard yet");
+	return 0;
+}
+
 static bool is_compat(const struct check_scene *scene)
 {
 	return scene->plan && scene->plan->path == SW_PATH_COMPAT;
@@ -109,10 +173,10 @@ static int check_timestamps(const struct check_scene *scene, struct why *why)
 	int value;
 
 	if (is_compat(scene) && !sysctl_read("net/ipv4/tcp_timestamps", &value) && value != 2)
-		scene->warn(scene->arg,
-			    "compat path: connections get no window scale, SACK, timestamps or "
-			    "ECN; sysctl -w net.ipv4.tcp_timestamps=2 keeps them for clients with "
-			    "timestamps, and lets clients see how long this machine is up");
+		check_warn(scene,
+			   "compat path: connections get no window scale, SACK, timestamps or "
+			   "ECN; sysctl -w net.ipv4.tcp_timestamps=2 keeps them for clients with "
+			   "timestamps, and lets clients see how long this machine is up");
 	return 0;
 }
 
@@ -131,6 +195,38 @@ static int check_vlan(const struct check_scene *scene, struct why *why)
 		      vlan, g->ifname);
 }
 
+static int read_mtu(const char *ifname)
+{
+	struct ifreq request = {};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	err = ioctl(fd, SIOCGIFMTU, &request) ? -errno : request.ifr_mtu;
+	close(fd);
+	return err;
+}
+
+#define MTU_MIN_V4 576  /* the kernel refuses hand-overs with an MSS under 536 */
+#define MTU_MIN_V6 1280 /* RFC 8200 5 */
+
+static int check_mtu(const struct check_scene *scene, struct why *why)
+{
+	int mtu = read_mtu(scene->guard->ifname);
+
+	if (mtu > 0 && mtu < MTU_MIN_V4 && scene->plan->path != SW_PATH_PROXY)
+		return why_is(why, -EINVAL,
+			      "MTU %d: the kernel takes no connection with an MSS under 536 from a "
+			      "cookie; ip link set %s mtu %d or more",
+			      mtu, scene->guard->ifname, MTU_MIN_V4);
+	if (mtu > 0 && mtu < MTU_MIN_V6)
+		check_warn(scene,
+			   "MTU %d: no IPv6 over this interface; ip link set %s mtu %d or more",
+			   mtu, scene->guard->ifname, MTU_MIN_V6);
+	return 0;
+}
+
 static int check_conntrack(const struct check_scene *scene, struct why *why)
 {
 	int value;
@@ -138,19 +234,19 @@ static int check_conntrack(const struct check_scene *scene, struct why *why)
 	if (scene->plan->path == SW_PATH_PROXY) /* where conntrack sees the SYN */
 		return 0;
 	if (!sysctl_read("net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
-		scene->warn(scene->arg,
-			    "net.netfilter.nf_conntrack_tcp_loose is 0: conntrack never sees the "
-			    "SYN, so a stateful firewall would drop every connection; sysctl -w "
-			    "net.netfilter.nf_conntrack_tcp_loose=1");
+		check_warn(scene,
+			   "net.netfilter.nf_conntrack_tcp_loose is 0: conntrack never sees the "
+			   "SYN, so a stateful firewall would drop every connection; sysctl -w "
+			   "net.netfilter.nf_conntrack_tcp_loose=1");
 	return 0;
 }
 
 static int check_clock(const struct check_scene *scene, struct why *why)
 {
 	if (scene->plan->shared && !keys_clock_synchronised())
-		scene->warn(scene->arg,
-			    "nothing keeps this machine's clock right, and shared keys count on "
-			    "it; run chrony or systemd-timesyncd");
+		check_warn(scene,
+			   "nothing keeps this machine's clock right, and shared keys count on "
+			   "it; run chrony or systemd-timesyncd");
 	return 0;
 }
 
@@ -159,38 +255,34 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 {
 	const struct check_scene *scene = arg;
 	struct ports *ports = &scene->plan->ports;
-	char text[256];
 
 	if (rule->unread) {
-		snprintf(text, sizeof(text),
-			 "%s has NAT rules that cannot be read here: name the ports to guard, "
-			 "without those it redirects",
-			 rule->where);
-		scene->warn(scene->arg, text);
+		check_warn(scene,
+			   "%s has NAT rules that cannot be read here: name the ports to guard, "
+			   "without those it redirects",
+			   rule->where);
 		return;
 	}
 	if (!rule->first) {
-		snprintf(text, sizeof(text),
-			 "%s redirects without naming a TCP port: give --ports without what it "
-			 "takes",
-			 rule->where);
-		scene->warn(scene->arg, text);
+		check_warn(scene,
+			   "%s redirects without naming a TCP port: give --ports without what it "
+			   "takes",
+			   rule->where);
 		return;
 	}
 	if (!ports_have_any(ports, rule->first, rule->last))
 		return;
 	ports_set(ports, rule->first, rule->last, false);
 	if (rule->first == rule->last)
-		snprintf(text, sizeof(text),
-			 "port %u is redirected (%s): left alone in host mode, the proxy path would "
-			 "shield it",
-			 rule->first, rule->where);
+		check_warn(scene,
+			   "port %u is redirected (%s): left alone in host mode, the proxy path "
+			   "would shield it",
+			   rule->first, rule->where);
 	else
-		snprintf(text, sizeof(text),
-			 "ports %u-%u are redirected (%s): left alone in host mode, the proxy path "
-			 "would shield them",
-			 rule->first, rule->last, rule->where);
-	scene->warn(scene->arg, text);
+		check_warn(scene,
+			   "ports %u-%u are redirected (%s): left alone in host mode, the proxy "
+			   "path would shield them",
+			   rule->first, rule->last, rule->where);
 }
 
 int check_nat(const struct check_scene *scene, struct why *why)
@@ -202,16 +294,15 @@ int check_nat(const struct check_scene *scene, struct why *why)
 	return 0;
 }
 
-const struct check checks_machine[] = {{"privileges", check_privileges},
-				       {"kernel types", check_btf},
-				       {"path", check_path},
-				       {}};
+const struct check checks_machine[] = {
+	{"privileges", check_privileges}, {"kernel types", check_btf},    {"path", check_path},
+	{"TCP options", check_options},   {"listeners", check_listeners}, {}};
 
-const struct check checks_interface[] = {
-	{"syncookies", check_syncookies},
-	{"timestamps", check_timestamps},
-	{"vlan", check_vlan},
-	{"conntrack", check_conntrack},
-	{"clock", check_clock},
-	{"nat", check_nat},
-	{}};
+const struct check checks_interface[] = {{"syncookies", check_syncookies},
+					 {"timestamps", check_timestamps},
+					 {"vlan", check_vlan},
+					 {"MTU", check_mtu},
+					 {"conntrack", check_conntrack},
+					 {"clock", check_clock},
+					 {"nat", check_nat},
+					 {}};

@@ -27,12 +27,15 @@ extern const struct check checks_machine[];
 /* Of one interface. */
 extern const struct check checks_interface[];
 
-/* What attach need not ask each time; only 'synward doctor' does. */
+/* Only 'synward doctor' asks: attach sees to it itself, or it is of a running guard. */
 extern const struct check checks_more_machine[];
 extern const struct check checks_more_interface[];
 
 /* Until the first that says no. */
 int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why);
+
+__attribute__((format(printf, 2, 3))) void check_warn(const struct check_scene *scene,
+						      const char *format, ...);
 
 /* What attach and detach cannot do without. */
 int check_privileges(const struct check_scene *scene, struct why *why);
