@@ -578,6 +578,18 @@ class Traffic:
         self.echo.close()
 
 
+def test_whoever_read_its_log_is_gone(plain_bed, daemon):
+    """Without systemd, which has it ignore SIGPIPE."""
+    reader = subprocess.Popen(["head", "-n", "1"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    daemon.child = plain_bed.server.spawn(SYNWARD, "run", "-c", daemon.path, stderr=reader.stdin, env=daemon.environment)
+    reader.stdin.close()
+    assert daemon.hears("READY=1")
+    assert reader.wait(20) == 0
+    for _ in range(3):
+        daemon.reload(PLAIN)
+    assert daemon.child.poll() is None and daemon.stop() == 0
+
+
 def test_killed_and_started_again_under_connections(plain_bed, daemon):
     bed = plain_bed
     daemon.start()

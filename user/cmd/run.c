@@ -238,6 +238,8 @@ static int watch_signals(struct daemon *d)
 {
 	sigset_t set;
 
+	/* Whoever read the log may go: no reason to end, and without a word at that. */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGTERM);
