@@ -27,7 +27,7 @@ const volatile __u64 source[2], source_mask[2]; /* memory order; a mask has the 
 
 const volatile __u64 interval_ns; /* at least so long from frame to frame on average; 0: no limit */
 
-#define CATCH_UP_NS 100000 /* later than this is forgotten: no burst that fills a veth's ring */
+#define CATCH_UP_NS 25000 /* later than this is forgotten: no burst that fills a veth's ring */
 
 __u64 sent;
 __u64 due_ns;       /* CLOCK_MONOTONIC, when the next frame may leave */

@@ -132,7 +132,7 @@ def goal_rows(result):
     if "iperf-1" in result.get("established", {}):
         ratio = middle(result["established"]["iperf-1"]["over_pass"])
         add("iperf3, of a bare XDP_PASS", number(ratio), "≥ 0.98", ratio >= 0.98)
-    probes = result.get("latency", {}).get("libxdp", {})
+    probes = result.get("latency", {}).get("systems", {}).get("libxdp", {})
     if "90" in probes:
         p99 = probes["90"]["p99_us"]
         add("real connections at 90 % flood, p99", number(p99 / 1000 if p99 else None, " ms"), "≤ 5 ms", bool(p99) and p99 <= 5000)
@@ -168,14 +168,17 @@ def tables(result):
                     [[cell["label"], cell["unit"]] + [number(middle(cell["systems"][name])) for name in ("none", "pass", "libxdp")]
                      + [with_spread(cell["over_pass"]), number(middle(cell["over_none"]))] for cell in result["established"].values()])
     if result.get("latency"):
+        pauses = result["latency"]["pauses"]
         yield Table("Real connections beside a flood: connect, 16 bytes there and back",
-                    "The flood is that share of what one core takes with that system (see above); the receive thread, the "
-                    "server and nothing else share a core, the clients share the other with the flood. Ring full: frames, real ones "
-                    "among them, that found the veth's ring of 256 without room and were lost before any system saw them.",
+                    "The flood is that share of what one core takes with that system (see above); the receive thread has "
+                    "a core, clients and servers share the other with the flood and go before it. Ring full: frames, real ones "
+                    "among them, that found the veth's ring of 256 without room and were lost before any system saw them. This "
+                    f"machine, idle, stopped that core for over {pauses['over_us']} µs {pauses['per_s']} times a second, at most for "
+                    f"{pauses['longest_us']} µs; 100 µs of 2.5 million frames a second fill that ring.",
                     ["system", "flood", "packets/s", "ring full", "connections", "failed", "p50 ms", "p99 ms", "p99.9 ms"],
                     [[LIVE[name], f"{level} %", number(cell["offered_pps"]), f"{cell.get('ring_full', 0) * 100:.1f} %", cell["connections"], cell["failed"]]
                      + [number(cell[at] / 1000) if cell[at] is not None else "-" for at in ("p50_us", "p99_us", "p999_us")]
-                     for name, levels in result["latency"].items() for level, cell in levels.items()])
+                     for name, levels in result["latency"]["systems"].items() for level, cell in levels.items()])
     took = result["attach"]
     yield Table("An attach", f"Takes {took['attach_s']} s and {took['memory'] / 2**20:.1f} MiB; 0 bytes per half-open connection.",
                 ["program", "instructions verified", "bytes of BPF", "bytes of machine code"],

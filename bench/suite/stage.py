@@ -182,8 +182,9 @@ class Lane:
     def client_end(self, program):
         self.stage.meter.ask("attach", self.client.name, "c0", program)
 
-    def own_receive_thread(self, cpu):
-        """Otherwise veth has the sender's CPU do the receiver's work."""
+    def own_receive_thread(self, cpu, first=False):
+        """Otherwise veth has the sender's CPU do the receiver's work. It runs as the kernel starts it, at
+        nice 0; first: before any process, as a NIC's softirq would."""
         if self.receiver:
             return self.receiver
         before = pids_named("napi/s0-")
@@ -194,9 +195,8 @@ class Lane:
             if new:
                 self.receiver = new.pop()
                 os.sched_setaffinity(self.receiver, {cpu})
-                # Before any process, as a NIC's softirq would be: nice -20 waits for the slice of whoever
-                # runs, milliseconds, and a veth's ring holds 256 frames.
-                os.sched_setscheduler(self.receiver, os.SCHED_FIFO, os.sched_param(1))
+                if first:
+                    os.sched_setscheduler(self.receiver, os.SCHED_FIFO, os.sched_param(1))
                 return self.receiver
             time.sleep(0.02)
         raise BenchError("no receive thread of s0 appeared")

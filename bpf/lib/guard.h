@@ -55,6 +55,11 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 
 #define SW_BUDGET_SYNS	  100  /* to the kernel, a second and CPU */
 #define SW_BUDGET_LOOKUPS 1000 /* for ACKs about to be refused, a second and CPU */
+/*
+ * For SYNs on tuples in the filter, a second and CPU: more than a core can open. Over it
+ * somebody floods on a connection of his own, and lookups and challenges cost.
+ */
+#define SW_BUDGET_KNOWN 50000
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
 __noinline int let_kernel_answer(const struct sw_walk *state, __u64 hash, __u64 now_ns)
@@ -73,21 +78,24 @@ static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet
 	return let_kernel_answer(scene->state, pkt->hash, scene->now_ns);
 }
 
-/* True if a connection, a TIME-WAIT or a request of the kernel has the SYN's tuple. */
-static __always_inline bool syn_is_known(struct xdp_md *ctx, const struct sw_packet *pkt,
-					 const struct sw_scene *scene)
+/* What becomes of a SYN whose tuple a connection, a TIME-WAIT or a request of the kernel has; SW_GO_ON: none. */
+static __always_inline int judge_known_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
+					   const struct sw_scene *scene)
 {
+	struct sw_local *mine = SW_THE(local);
 	bool fresh;
 
 	if (!sw_known_maybe(scene->state, pkt->hash))
-		return false;
+		return SW_GO_ON;
+	if (!mine || !sw_budget_spend(&mine->known, SW_BUDGET_KNOWN, scene->now_ns))
+		return SW_SYN_OVER_BUDGET;
 	/* Its socket may be a moment away. */
 	if (sw_handed_get(pkt->hash, scene->now_ms, &fresh) == SW_HANDED && fresh)
-		return true;
+		return SW_SYN_KNOWN;
 	if (sw_socket_exists(ctx, &pkt->tuple))
-		return true;
+		return SW_SYN_KNOWN;
 	sw_handed_set(pkt->hash, SW_REOPENED, scene->now_ms);
-	return false;
+	return SW_GO_ON;
 }
 
 /* RFC 3168 6.1.1; a SYN that is marked itself, or offers AccECN, is tcp_ecn_create_request()'s case. */
@@ -209,7 +217,7 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 	__u16 least = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
 	const struct sw_listener *l = scene->listener;
 	struct sw_tcpopts opts;
-	int asked;
+	int asked, known;
 
 	if (asks_too_much(scene, plain) ||
 	    (plain && l->service & SW_LS_ASK && !sw_service_counted(l->service, scene->now_ns)))
@@ -242,8 +250,9 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 		if (wrong != SW_UNFAMILIAR)
 			return wrong;
 	}
-	if (syn_is_known(ctx, pkt, scene))
-		return SW_SYN_KNOWN;
+	known = judge_known_syn(ctx, pkt, scene);
+	if (known != SW_GO_ON)
+		return known;
 	if (l->state == SW_LISTENER_FULL)
 		return SW_ACCEPT_QUEUE_FULL;
 	if (opts.flags & SW_OPT_SIGNED && l->flags & SW_LF_SIGNED)

@@ -204,7 +204,7 @@ struct sw_syns {
 };
 
 struct sw_local {
-	struct sw_budget syns, lookups, skews, overwritten;
+	struct sw_budget syns, lookups, known, skews, overwritten;
 	struct sw_syns service_syns[SW_SERVICES];
 	__u32 half_open; /* SYN_RECV sockets of the listener read last */
 	__u32 pad;
