@@ -28,14 +28,20 @@ def bpf_open(path, flags=0):
     return bpf(OBJ_GET, struct.pack("QII", ctypes.addressof(name), 0, flags))
 
 
+def map_key(key):
+    """Of an array its index, else the key's bytes."""
+    raw = key if isinstance(key, bytes) else struct.pack("I", key)
+    return ctypes.create_string_buffer(raw, len(raw))
+
+
 def map_read(fd, size, key=0):
-    k, value = ctypes.create_string_buffer(struct.pack("I", key), 4), ctypes.create_string_buffer(size)
+    k, value = map_key(key), ctypes.create_string_buffer(size)
     bpf(MAP_LOOKUP, struct.pack("IxxxxQQQ", fd, ctypes.addressof(k), ctypes.addressof(value), 0))
     return value.raw
 
 
 def map_write(fd, value, key=0):
-    k, v = ctypes.create_string_buffer(struct.pack("I", key), 4), ctypes.create_string_buffer(value, len(value))
+    k, v = map_key(key), ctypes.create_string_buffer(value, len(value))
     bpf(MAP_UPDATE, struct.pack("IxxxxQQQ", fd, ctypes.addressof(k), ctypes.addressof(v), 0))
 
 
