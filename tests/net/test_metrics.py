@@ -22,8 +22,8 @@ from test_daemon import PLAIN, Daemon
 from world import BUILD, ROOT, SYNWARD, wait_until
 
 PROMTOOL = shutil.which("promtool") or os.path.join(BUILD, "tools", "promtool")
-# What only services in mode auto or monitor tell.
-OTHER_MODES = {"synward_service_armed", "synward_service_armed_total", "synward_service_half_open", "synward_service_monitored_total"}
+# What only services in mode auto or monitor tell, or only the proxy path.
+OTHER_MODES = {"synward_flows", "synward_flows_limit", "synward_service_armed", "synward_service_armed_total", "synward_service_half_open", "synward_service_monitored_total"}
 RTT = "synward_handshake_rtt_seconds"
 URL = "http://127.0.0.1:9879"
 

@@ -16,10 +16,6 @@
 
 #define ENDPOINT_SIZE (INET6_ADDRSTRLEN + 9)
 
-/* In the order of enum sw_flow_state. */
-static const char *const state_names[SW_FLOW_STATES] = {
-	"syn_sent", "established", "client_done", "server_done", "closing", "time_wait", "reset"};
-
 struct flows_args {
 	struct cli *cli;
 	struct prefix client, server;
@@ -63,7 +59,7 @@ static int find_state(const char *name)
 	int i;
 
 	for (i = 0; i < SW_FLOW_STATES; i++) {
-		if (!strcmp(state_names[i], name))
+		if (!strcmp(flow_state_names[i], name))
 			return i;
 	}
 	return -1;
@@ -167,7 +163,7 @@ static void print_json(const struct flows_args *a, const struct guard *g, const 
 	       ",\"bytes_out\":%" PRIu64 ",\"seq_offset\":%u,\"tstamp_offset\":%u,\"syns\":%u}\n",
 	       g->ifname, address_text(t->saddr_hi, t->saddr_lo, t->family_v6, from), t->sport,
 	       address_text(t->daddr_hi, t->daddr_lo, t->family_v6, to), t->dport,
-	       state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
+	       flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
 	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
 	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta,
 	       f->syns);
@@ -189,7 +185,7 @@ static void print_plain(const struct flows_args *a, const struct sw_tuple *t,
 	endpoint_text(address, t->family_v6, t->dport, to);
 	printf("%-25s %-25s %-11s %8.1f %8.1f %9" PRIu64 " %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 	       " %10u %10u\n",
-	       from, to, state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
+	       from, to, flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
 	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
 	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta);
 }

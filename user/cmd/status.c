@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "cli.h"
+#include "flow_table.h"
 #include "forward.h"
 #include "guard.h"
 #include "host.h"
@@ -39,6 +40,8 @@ static const struct field {
 	      {"dispatcher", "dispatcher"},
 	      {"tc", "tc"},
 	      {"forward", "forward to"},
+	      {"flows", "flows"},
+	      {"flows_limit", "room for"},
 	      {"ports", "ports"},
 	      {"since", "since"},
 	      {"key_age_s", "key age, s"},
@@ -208,6 +211,26 @@ static void put_forward(struct json_object *obj, const struct guard *g, const st
 	}
 }
 
+/* Those that are not over; root alone may count them. */
+static void put_flows(struct json_object *obj, const struct guard *g)
+{
+	struct flow_census census;
+	enum sw_flow_state state;
+	__u64 live = 0;
+	struct why ignored;
+	int fd = flow_table_open(g, &ignored);
+
+	if (fd < 0)
+		return;
+	if (!flow_table_census(fd, &census)) {
+		for (state = 0; state < SW_FLOW_TIME_WAIT; state++)
+			live += census.state[state];
+		json_object_object_add(obj, "flows", json_object_new_uint64(live));
+		json_object_object_add(obj, "flows_limit", json_object_new_int64(census.limit));
+	}
+	close(fd);
+}
+
 static struct json_object *describe(struct status *s, const struct guard *g,
 				    const struct sw_info *info)
 {
@@ -223,6 +246,7 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 	json_object_object_add(obj, "dispatcher", json_object_new_boolean(xdp.dispatcher));
 	put(obj, "tc", tc_kind_name(info->tc_kind));
 	put_forward(obj, g, info);
+	put_flows(obj, g);
 	if (!read_config(g, &config)) {
 		put_ports(obj, info, &config);
 		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */

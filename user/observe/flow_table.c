@@ -49,11 +49,16 @@ int flow_table_open(const struct guard *g, struct why *why)
 	return why_is(why, err, "cannot read its flows: %s", strerror(-err));
 }
 
-int flow_table_each(int fd, flow_seen seen, void *arg)
+const char *const flow_state_names[SW_FLOW_STATES] = {
+	"syn_sent", "established", "client_done", "server_done", "closing", "time_wait", "reset"};
+
+/* Until enough, at the end of a batch; *ret_place is where, 0 at the end of the table. */
+static int walk(int fd, flow_seen seen, void *arg, __u64 enough, __u32 *ret_place)
 {
 	struct batch *batch = malloc(sizeof(*batch));
-	__u32 place, count, i;
+	__u32 place = 0, count, i;
 	bool first = true;
+	__u64 all = 0;
 	int err = 0;
 
 	if (!batch)
@@ -67,10 +72,67 @@ int flow_table_each(int fd, flow_seen seen, void *arg)
 			break;
 		for (i = 0; i < count; i++)
 			seen(&batch->key[i], &batch->flow[i], arg);
+		all += count;
 		first = false;
-	} while (!err);
+	} while (!err && all < enough);
 	free(batch);
+	*ret_place = err ? 0 : place;
 	return err == -ENOENT ? 0 : err;
+}
+
+int flow_table_each(int fd, flow_seen seen, void *arg)
+{
+	__u32 ignored;
+
+	return walk(fd, seen, arg, ~0ULL, &ignored);
+}
+
+struct counted {
+	struct flow_census census;
+	__u64 now_ns;
+};
+
+static void count_flow(const struct sw_tuple *t, const struct sw_flow *f, void *arg)
+{
+	struct counted *counted = arg;
+
+	if (sw_flow_expired(f, counted->now_ns))
+		counted->census.expired++;
+	else
+		counted->census.state[sw_flow_state(f)]++;
+}
+
+/* The kernel has a power of two of hash buckets, and a batch ends at the number of one. */
+static __u32 buckets_of(__u32 entries)
+{
+	__u32 buckets = 1;
+
+	while (buckets < entries)
+		buckets *= 2;
+	return buckets;
+}
+
+int flow_table_census(int fd, struct flow_census *ret)
+{
+	struct counted counted = {.now_ns = flow_table_now_ns()};
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info), place, buckets;
+	int err, i;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return -errno;
+	buckets = buckets_of(info.max_entries);
+	err = walk(fd, count_flow, &counted, FLOW_CENSUS_EXACT, &place);
+	if (err)
+		return err;
+	*ret = counted.census;
+	ret->limit = info.max_entries;
+	if (!place || place >= buckets)
+		return 0;
+	ret->expired = ret->expired * buckets / place;
+	for (i = 0; i < SW_FLOW_STATES; i++)
+		ret->state[i] = ret->state[i] * buckets / place;
+	return 0;
 }
 
 __u64 flow_table_now_ns(void)

@@ -14,6 +14,20 @@ int flow_table_open(const struct guard *g, struct why *why);
 /* Calls seen for each entry; those made or gone meanwhile may be told or not. */
 int flow_table_each(int fd, flow_seen seen, void *arg);
 
+/* How full the table is. */
+struct flow_census {
+	__u64 state[SW_FLOW_STATES]; /* by enum sw_flow_state */
+	__u64 expired;               /* silent for too long: their places are free */
+	__u32 limit;                 /* places */
+};
+
+#define FLOW_CENSUS_EXACT 65536 /* above that a sample of as many says how many there are */
+
+int flow_table_census(int fd, struct flow_census *ret);
+
+/* The names of enum sw_flow_state. */
+extern const char *const flow_state_names[SW_FLOW_STATES];
+
 /* CLOCK_MONOTONIC, which struct sw_flow counts in. */
 __u64 flow_table_now_ns(void);
 

@@ -96,6 +96,18 @@ static void read_listeners(struct reading *r)
 	free(l);
 }
 
+/* Only the proxy path has them. */
+static void read_flows(struct reading *r)
+{
+	struct why ignored;
+	int fd = flow_table_open(&r->guard, &ignored);
+
+	if (fd < 0)
+		return;
+	r->has_flows = !flow_table_census(fd, &r->flows);
+	close(fd);
+}
+
 static int add_reading(const struct guard *g, void *arg)
 {
 	struct readings *all = arg;
@@ -115,6 +127,7 @@ static int add_reading(const struct guard *g, void *arg)
 	read_counters(r);
 	read_walk(r);
 	read_listeners(r);
+	read_flows(r);
 	metrics_read_services(r);
 	all->look->look(all->look->arg, g, &r->hooks);
 	all->count++;
@@ -188,6 +201,30 @@ static void put_listeners(FILE *f, const struct metric *m, const struct readings
 				"%s{interface=\"%s\",state=\"open\"} %u\n"
 				"%s{interface=\"%s\",state=\"full\"} %u\n",
 				m->name, r->guard.ifname, r->open, m->name, r->guard.ifname, r->full);
+	}
+}
+
+static void put_flows(FILE *f, const struct metric *m, const struct readings *all)
+{
+	int i;
+
+	EACH(r, all)
+	{
+		for (i = 0; r->has_flows && i < SW_FLOW_STATES; i++)
+			fprintf(f, "%s{interface=\"%s\",state=\"%s\"} %llu\n", m->name,
+				r->guard.ifname, flow_state_names[i], r->flows.state[i]);
+		if (r->has_flows)
+			fprintf(f, "%s{interface=\"%s\",state=\"expired\"} %llu\n", m->name,
+				r->guard.ifname, r->flows.expired);
+	}
+}
+
+static void put_flows_limit(FILE *f, const struct metric *m, const struct readings *all)
+{
+	EACH(r, all)
+	{
+		if (r->has_flows)
+			put_one(f, m, r, r->flows.limit);
 	}
 }
 

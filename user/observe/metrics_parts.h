@@ -4,6 +4,7 @@
 #define SYNWARD_METRICS_PARTS_H
 
 #include "counters.h"
+#include "flow_table.h"
 #include "metrics.h"
 #include "services.h"
 
@@ -21,7 +22,8 @@ struct reading {
 	struct sw_walk walk;
 	struct hooks_state hooks;
 	unsigned int open, full; /* listeners */
-	bool has_counters, has_walk, has_listeners;
+	struct flow_census flows;
+	bool has_counters, has_walk, has_listeners, has_flows;
 	struct service_reading *service; /* freed by whoever has the reading */
 	int service_count;
 };
