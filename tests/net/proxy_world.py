@@ -13,9 +13,12 @@ IPv6 likewise, fd00:N::. Where the listener is, and by which address the client 
     nft     there, behind nft DNAT              10.1.0.1, over dir0 10.2.0.1
     iptables                the same by iptables
 """
+import os
+import struct
+
 import frame as f
 import world
-from guard import Guard, Moved
+from guard import Guard, Moved, bpf_open, map_read, map_write
 from peer import Peer
 from server import Listener
 from world import Link, Namespace, wait_until
@@ -35,6 +38,32 @@ table inet shop {{
     }}
 }}
 """
+
+
+FLOW = 112  # struct sw_flow
+
+
+def tuple_of(peer):
+    """struct sw_tuple."""
+    words = [struct.unpack("<QQ", f.addr(a)) if ":" in a else (0, struct.unpack("<I", f.addr(a))[0]) for a in (peer.src, peer.dst)]
+    return struct.pack("<QQQQHHI", *words[0], *words[1], peer.sport, peer.dport, int(peer.family == "ipv6"))
+
+
+def grow_older(bed, peer, seconds):
+    """The flow as if it had begun so long ago: opened_ns is its first word."""
+    fd, key = bpf_open(f"{bed.guard.pins}/flows"), tuple_of(peer)
+    value = map_read(fd, FLOW, key)
+    opened_ns, = struct.unpack_from("=Q", value)
+    map_write(fd, struct.pack("=Q", opened_ns - int(seconds * 1e9)) + value[8:], key)
+    os.close(fd)
+
+
+def silence(ns, port):
+    ns.nft(f"table inet silent {{ chain in {{ type filter hook input priority 0; tcp dport {port} counter drop\n}}\n}}")
+
+
+def heard(ns):
+    return int(ns.run("nft", "list", "table", "inet", "silent").stdout.split("packets ")[1].split()[0])
 
 
 class ProxyMoved(Moved):

@@ -13,13 +13,11 @@ import time
 import pytest
 
 import frame as f
-from guard import bpf_open, map_read, map_write
 from peer import Peer
-from proxy_world import ProxyBed
+from proxy_world import ProxyBed, grow_older, heard, silence
 from server import Listener, connect, next_port, read_exactly, tcp_info
 from world import Link, Namespace, wait_until
 
-FLOW = 112  # struct sw_flow
 SYNS_MOST, ANSWER_S = 12, 60
 PROBE_S = 0.17  # SW_SYN_AGAIN_MS is 150
 NOWHERE = {"ipv4": "10.5.0.50", "ipv6": "fd00:5::50"}
@@ -74,29 +72,6 @@ def behind(request):
 
 
 # Nothing comes back --------------------------------------------------------------------
-
-def tuple_of(peer):
-    """struct sw_tuple."""
-    words = [struct.unpack("<QQ", f.addr(a)) if ":" in a else (0, struct.unpack("<I", f.addr(a))[0]) for a in (peer.src, peer.dst)]
-    return struct.pack("<QQQQHHI", *words[0], *words[1], peer.sport, peer.dport, int(peer.family == "ipv6"))
-
-
-def grow_older(bed, peer, seconds):
-    """The flow as if it had begun so long ago: opened_ns is its first word."""
-    fd, key = bpf_open(f"{bed.guard.pins}/flows"), tuple_of(peer)
-    value = map_read(fd, FLOW, key)
-    opened_ns, = struct.unpack_from("=Q", value)
-    map_write(fd, struct.pack("=Q", opened_ns - int(seconds * 1e9)) + value[8:], key)
-    os.close(fd)
-
-
-def silence(ns, port):
-    ns.nft(f"table inet silent {{ chain in {{ type filter hook input priority 0; tcp dport {port} counter drop\n}}\n}}")
-
-
-def heard(ns):
-    return int(ns.run("nft", "list", "table", "inet", "silent").stdout.split("packets ")[1].split()[0])
-
 
 def test_a_silent_server_gets_twelve_syns_and_its_client_a_reset_after_a_minute(behind, family):
     bed = behind

@@ -13,6 +13,7 @@
 struct doctor {
 	struct cli *cli;
 	bool strict;
+	bool proxy; /* what is looked at is guarded on the proxy path */
 	__u64 netns_inode;
 	struct json_object *findings;
 	int failures, warnings;
@@ -128,6 +129,8 @@ static void look_at(struct doctor *d, const struct guard *g)
 	scene.plan = &plan;
 	run_all(d, checks_interface, &scene);
 	run_all(d, checks_more_interface, &scene);
+	if (plan.path == SW_PATH_PROXY && guard_has(g, "proxy"))
+		run_all(d, checks_proxy, &scene);
 }
 
 static int look_at_guarded(const struct guard *g, void *arg)
@@ -136,6 +139,19 @@ static int look_at_guarded(const struct guard *g, void *arg)
 
 	if (g->netns_inode == d->netns_inode && g->ifname[0])
 		look_at(d, g);
+	return 0;
+}
+
+/* Of one guard on the proxy path, the machine's checks are those of a router. */
+static int note_proxy(const struct guard *g, void *arg)
+{
+	struct doctor *d = arg;
+	struct sw_info info;
+
+	if (g->netns_inode != d->netns_inode ||
+	    (d->cli->ifname && strcmp(g->ifname, d->cli->ifname)) || guard_info(g, &info))
+		return 0;
+	d->proxy |= info.path == SW_PATH_PROXY;
 	return 0;
 }
 
@@ -159,13 +175,18 @@ static void report(struct doctor *d)
 static int doctor(struct doctor *d, struct why *why)
 {
 	struct check_scene machine = {.warn = warned, .arg = d};
+	struct plan router = {.path = SW_PATH_PROXY};
 	struct guard g;
 	int err;
 
-	err = d->cli->ifname ? guard_by_name(d->cli->ifname, &g, why)
-			     : guard_netns(&d->netns_inode);
+	err = guard_netns(&d->netns_inode);
+	if (!err && d->cli->ifname)
+		err = guard_by_name(d->cli->ifname, &g, why);
 	if (err)
 		return err;
+	guard_each(note_proxy, d);
+	if (d->proxy)
+		machine.plan = &router;
 	run_all(d, checks_machine, &machine);
 	run_all(d, checks_more_machine, &machine);
 	if (d->cli->ifname)

@@ -94,21 +94,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* The address as prefixes have it: struct sw_tuple keeps IPv4 in the low half of _lo. */
-static void tuple_address(__u64 hi, __u64 lo, bool v6, __u8 ret[16])
-{
-	__u64 word[2] = {hi, lo};
-	__u32 v4 = (__u32)lo;
-
-	if (v6) {
-		memcpy(ret, word, sizeof(word));
-		return;
-	}
-	memset(ret, 0, 10);
-	memset(ret + 10, 0xff, 2);
-	memcpy(ret + 12, &v4, sizeof(v4));
-}
-
 static bool prefix_holds(const struct prefix *p, const __u8 addr[16])
 {
 	unsigned int whole = p->length / 8, rest = p->length % 8;
@@ -122,8 +107,8 @@ static bool is_wanted(const struct flows_args *a, const struct sw_tuple *t, cons
 {
 	__u8 client[16], server[16];
 
-	tuple_address(t->saddr_hi, t->saddr_lo, t->family_v6, client);
-	tuple_address(t->daddr_hi, t->daddr_lo, t->family_v6, server);
+	flow_address(t->saddr_hi, t->saddr_lo, t->family_v6, client);
+	flow_address(t->daddr_hi, t->daddr_lo, t->family_v6, server);
 	return !sw_flow_expired(f, a->now_ns) &&
 	       (a->state < 0 || (int)sw_flow_state(f) == a->state) &&
 	       ports_have(&a->ports, t->dport) && prefix_holds(&a->client, client) &&
@@ -134,7 +119,7 @@ static const char *address_text(__u64 hi, __u64 lo, bool v6, char text[INET6_ADD
 {
 	__u8 addr[16];
 
-	tuple_address(hi, lo, v6, addr);
+	flow_address(hi, lo, v6, addr);
 	return inet_ntop(v6 ? AF_INET6 : AF_INET, v6 ? addr : addr + 12, text, INET6_ADDRSTRLEN);
 }
 

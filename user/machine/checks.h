@@ -30,6 +30,8 @@ extern const struct check checks_interface[];
 /* Only 'synward doctor' asks: attach sees to it itself, or it is of a running guard. */
 extern const struct check checks_more_machine[];
 extern const struct check checks_more_interface[];
+/* Of one that is guarded on the proxy path. */
+extern const struct check checks_proxy[];
 
 /* Until the first that says no. */
 int checks_run(const struct check *checks, const struct check_scene *scene, struct why *why);

@@ -76,7 +76,7 @@ static int check_mode(const struct check_scene *scene, struct why *why)
 		check_warn(scene,
 			   "veth whose peer is in a namespace that cannot be seen: generic XDP is "
 			   "taken unless told otherwise (--xdp native, if it has an XDP program)");
-	else if (!netdev_native_xdp(scene->guard->ifindex))
+	else if (!netdev_has_xdp(scene->guard->ifindex, NETDEV_XDP_NATIVE))
 		check_warn(scene, "the driver has no native XDP: generic is taken, which costs "
 				  "about twice as much; "
 				  "a NIC whose driver has it does better in a flood");

@@ -237,3 +237,16 @@ bool netdev_has_filters(unsigned int ifindex)
 	return has_filters_at(ifindex, TC_H_MIN_INGRESS) ||
 	       has_filters_at(ifindex, TC_H_MIN_EGRESS);
 }
+
+int netdev_mtu(const char *ifname)
+{
+	struct ifreq request = {};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
+	err = ioctl(fd, SIOCGIFMTU, &request) ? -errno : request.ifr_mtu;
+	close(fd);
+	return err;
+}

@@ -26,8 +26,17 @@ int netdev_vlan_above(unsigned int ifindex, char ret_name[IF_NAMESIZE]);
 /* True if that feature is on; false also if it cannot be told. */
 bool netdev_has_feature(const char *ifname, const char *name);
 
-/* 1: the driver says it has native XDP, 0: that it has none; a negative errno if it cannot be told. */
-int netdev_native_xdp(unsigned int ifindex);
+/* linux/netdev.h: enum netdev_xdp_act. Some drivers say the second only while a program is on. */
+enum netdev_xdp {
+	NETDEV_XDP_NATIVE = 1,
+	NETDEV_XDP_SENDS = 4, /* what XDP redirects to it (ndo_xdp_xmit) */
+};
+
+/* 1: the driver says it has it, 0: that it has not; a negative errno if it cannot be told. */
+int netdev_has_xdp(unsigned int ifindex, enum netdev_xdp what);
+
+/* Bytes, or a negative errno. */
+int netdev_mtu(const char *ifname);
 
 /* How often its link went down since it was made, or a negative errno. */
 int netdev_link_downs(unsigned int ifindex);

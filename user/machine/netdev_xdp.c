@@ -12,7 +12,6 @@
 #define NETDEV_CMD_DEV_GET 1
 #define NETDEV_A_DEV_IFINDEX 1
 #define NETDEV_A_DEV_XDP_FEATURES 3
-#define NETDEV_XDP_ACT_BASIC 1
 
 static struct nlmsghdr *put_request(char *buffer, __u16 family, __u8 command)
 {
@@ -42,7 +41,7 @@ static int read_family(const struct nlmsghdr *answer, void *arg)
 static int note_features(const struct nlattr *attr, void *arg)
 {
 	if (mnl_attr_get_type(attr) == NETDEV_A_DEV_XDP_FEATURES)
-		*(int *)arg = !!(mnl_attr_get_u64(attr) & NETDEV_XDP_ACT_BASIC);
+		*(int *)arg = (int)(mnl_attr_get_u64(attr) & 0xffff);
 	return MNL_CB_OK;
 }
 
@@ -51,7 +50,7 @@ static int read_device(const struct nlmsghdr *answer, void *arg)
 	return mnl_attr_parse(answer, sizeof(struct genlmsghdr), note_features, arg);
 }
 
-int netdev_native_xdp(unsigned int ifindex)
+int netdev_has_xdp(unsigned int ifindex, enum netdev_xdp what)
 {
 	char buffer[256] = {};
 	struct nlmsghdr *request = put_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
@@ -66,5 +65,5 @@ int netdev_native_xdp(unsigned int ifindex)
 	request = put_request(buffer, family, NETDEV_CMD_DEV_GET);
 	mnl_attr_put_u32(request, NETDEV_A_DEV_IFINDEX, ifindex);
 	err = netlink_ask_of(NETLINK_GENERIC, request, read_device, &has);
-	return err ?: has;
+	return err ?: has < 0 ? has : !!(has & what);
 }

@@ -29,6 +29,20 @@ static int check_shape(int fd)
 		       : -EPROTO;
 }
 
+void flow_address(__u64 hi, __u64 lo, bool v6, __u8 ret[16])
+{
+	__u64 word[2] = {hi, lo};
+	__u32 v4 = (__u32)lo;
+
+	if (v6) {
+		memcpy(ret, word, sizeof(word));
+		return;
+	}
+	memset(ret, 0, 10);
+	memset(ret + 10, 0xff, 2);
+	memcpy(ret + 12, &v4, sizeof(v4));
+}
+
 int flow_table_open(const struct guard *g, struct why *why)
 {
 	int fd, err;

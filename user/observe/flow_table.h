@@ -25,6 +25,9 @@ struct flow_census {
 
 int flow_table_census(int fd, struct flow_census *ret);
 
+/* An address of struct sw_tuple as prefixes have it: IPv4 as ::ffff:a.b.c.d, there in the low half of _lo. */
+void flow_address(__u64 hi, __u64 lo, bool v6, __u8 ret[16]);
+
 /* The names of enum sw_flow_state. */
 extern const char *const flow_state_names[SW_FLOW_STATES];
 
