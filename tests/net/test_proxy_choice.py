@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from guard import Guard
-from proxy_world import ProxyBed
+from proxy_world import NFT, PORTS, ProxyBed
 from server import Echo, connect, read_exactly
 from world import FLOOD, wait_until
 
@@ -91,3 +91,69 @@ def test_connections_from_before_go_on_under_a_flood(topology, family):
             finally:
                 flood.kill()
                 flood.wait()
+
+
+@pytest.mark.parametrize("mode", ["off", "auto"])
+def test_connections_from_while_the_service_was_off_or_idle_go_on(mode, family):
+    """They have no flow, and need none: armed, the guard lets through what the server answers to."""
+    with standing("routed") as bed, Echo(bed.server, family) as echo:
+        address = bed.guarded.server_addr[family]
+        behind = ("--path", "proxy", "--ports", "1-65535", "--to", "10.5.0.0/24,fd00:5::/64")
+        bed.guard.attach("native", *behind, "--mode", mode)
+        with connect(bed.client, family, address, echo.port) as sock, connect(bed.client, family, address, echo.port) as silent:
+            sock.sendall(b"before")
+            assert read_exactly(sock, 6) == b"before"
+            assert not bed.guard.totals()["flow_opened"]
+            if mode == "off":
+                bed.guard.attach("native", *behind, "--mode", "always")
+            flood = bed.client.spawn(FLOOD, "cg0", "--to", address, "--port", echo.port, "--seconds", 30,
+                                     "--dst-mac", bed.guarded.server_mac, stderr=subprocess.DEVNULL)
+            try:
+                assert wait_until(lambda: bed.guard.totals()["synack_sent"] > 1000, 20)
+                for n in range(20):
+                    for one in (sock, silent):
+                        one.sendall(b"after %03d" % n)
+                        assert read_exactly(one, 9) == b"after %03d" % n
+                opened = bed.guard.totals()["flow_opened"]
+                assert echoes(bed, family, echo.port)
+                assert bed.guard.totals()["flow_opened"] == opened + 1 == 1
+            finally:
+                flood.kill()
+                flood.wait()
+            sock.sendall(b"end")
+            assert read_exactly(sock, 3) == b"end"
+
+
+def test_a_redirection_that_comes_later():
+    """On the host path its port is left alone from the next attach on; attached afresh, it is shielded."""
+    with standing("routed") as bed, Echo(bed.server, "ipv4") as echo:
+        bed.guarded.server_addr["ipv4"] = "10.1.0.1"
+        bed.guard.attach("native")
+        assert bed.guard.status()[0]["path"] == "host"
+        bed.box.nft(NFT.format(ports=PORTS))
+        assert echoes(bed, "ipv4", echo.port)
+        assert "left alone in host mode" in bed.guard.attach("native").stderr
+        assert bed.guard.status()[0]["path"] == "host"
+        assert echoes(bed, "ipv4", echo.port) and not bed.guard.totals()["synack_sent"]
+        bed.guard.detach()
+        assert "proxy path, not host" in bed.guard.attach("native", "--ports", PORTS).stderr
+        assert all(echoes(bed, "ipv4", echo.port) for _ in range(3)) and bed.guard.totals()["flow_opened"] >= 1
+
+
+def test_a_redirection_that_comes_later_on_the_proxy_path(family):
+    """Its servers are another's from then on, and what was learned of the first is no promise to keep."""
+    with standing("routed") as bed, Echo(bed.box, family) as local, Echo(bed.server, family, port=local.port) as inside:
+        bed.guarded.server_addr = {"ipv4": "10.1.0.1", "ipv6": "fd00:1::1"}
+        # Connection tracking from the start: what it has not seen begin, NAT takes for new.
+        bed.box.nft("table inet track { chain in { type filter hook input priority 0; ct state established accept; }; }")
+        bed.server.sysctl("net.ipv4.tcp_timestamps", 0)
+        bed.server.sysctl("net.ipv4.tcp_sack", 0)
+        bed.guard.attach("native", "--path", "proxy", "--ports", PORTS)
+        assert all(echoes(bed, family, local.port) for _ in range(3)) and local.count == 3
+        with connect(bed.client, family, bed.guarded.server_addr[family], local.port) as old:
+            old.sendall(b"old")
+            assert read_exactly(old, 3) == b"old"
+            bed.box.nft(NFT.format(ports=PORTS))
+            assert all(echoes(bed, family, local.port, b"new" * 10000) for _ in range(3)) and inside.count == 3
+            old.sendall(b"old")
+            assert read_exactly(old, 3) == b"old"

@@ -137,7 +137,8 @@ static int check_rp_filter(const struct check_scene *scene, struct why *why)
 	return 0;
 }
 
-#define WAITING_S 3     /* a server that lives answers sooner, a SYN of its client's sent again included */
+#define WAITING_S                                                                                  \
+	3 /* a server that lives answers sooner, a SYN of its client's sent again included */
 #define WAYS_ASKED 1024 /* of clients whose server does not answer */
 
 struct waiting {
@@ -217,11 +218,12 @@ static int check_sends(unsigned int ifindex, struct why *why)
 
 	if (netdev_has_xdp(ifindex, NETDEV_XDP_SENDS) || !if_indextoname(ifindex, ifname))
 		return 0;
-	return why_is(why, -EOPNOTSUPP,
-		      "%s cannot send what XDP redirects to it (no ndo_xdp_xmit, or on veth no XDP "
-		      "program at its peer): what --forward sends there is lost; attach without it, "
-		      "or detach and attach with --xdp generic",
-		      ifname);
+	return why_is(
+		why, -EOPNOTSUPP,
+		"%s cannot send what XDP redirects to it (no ndo_xdp_xmit, or on veth no XDP "
+		"program at its peer): what --forward sends there is lost; attach without it, "
+		"or detach and attach with --xdp generic",
+		ifname);
 }
 
 static int check_forward(const struct check_scene *scene, struct why *why)
@@ -243,9 +245,7 @@ static int check_forward(const struct check_scene *scene, struct why *why)
 	return err ?: check_sends(scene->guard->ifindex, why);
 }
 
-const struct check checks_proxy[] = {{"forwarding", check_forwarding},
-				     {"MTU behind", check_mtu_behind},
-				     {"rp_filter", check_rp_filter},
-				     {"answers", check_answers},
-				     {"--forward", check_forward},
-				     {}};
+const struct check checks_proxy[] = {
+	{"forwarding", check_forwarding}, {"MTU behind", check_mtu_behind},
+	{"rp_filter", check_rp_filter},   {"answers", check_answers},
+	{"--forward", check_forward},     {}};
