@@ -10,13 +10,14 @@ IDLE, WINDOW = 0.2, 8192
 
 
 class OddServer:
-    """Echoes on one port of an address that ns's kernel does not own. Takes segments in order, sends one at a time."""
+    """Echoes on one port of an address that ns's kernel does not own, after a banner if it has one. Takes segments
+    in order, sends one at a time."""
 
-    def __init__(self, ns, ifname, mac, peer_mac, family, addr, port, options=b"", mss=536):
+    def __init__(self, ns, ifname, mac, peer_mac, family, addr, port, options=b"", mss=536, banner=b""):
         self.mac, self.peer_mac, self.family, self.addr, self.port = mac, peer_mac, family, addr, port
-        self.options, self.mss = options, mss
+        self.options, self.mss, self.banner = options, mss, banner
         self.wire = Wire(ns, ifname)
-        self.conns, self.syns, self.stopping, self.odd = {}, 0, False, []
+        self.conns, self.unwelcomed, self.syns, self.stopping, self.odd = {}, set(), 0, False, []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -51,9 +52,19 @@ class OddServer:
             self.syns += 1
             isn = random.getrandbits(32)
             self.conns[key] = [(isn + 1) & 0xFFFFFFFF, (s.seq + 1) & 0xFFFFFFFF]
+            self.unwelcomed.add(key)
             self._send(s, f.SYN | f.ACK, isn, self.conns[key][1], options=self.options)
         elif key in self.conns:
+            if self.banner and key in self.unwelcomed:
+                self._say(s, self.banner, self.conns[key])
+            self.unwelcomed.discard(key)
             self._data(s, self.conns[key])
+
+    def _say(self, s, text, conn):
+        for at in range(0, len(text), self.mss):
+            piece = text[at:at + self.mss]
+            self._send(s, f.ACK | f.PSH, *conn, piece)
+            conn[0] = (conn[0] + len(piece)) & 0xFFFFFFFF
 
     def _data(self, s, conn):
         kinds = {kind for kind, _ in s.options_but_times()} - {0, 1}
@@ -63,10 +74,7 @@ class OddServer:
             self._send(s, f.ACK, *conn)
             return
         conn[1] = (conn[1] + len(s.payload) + bool(s.flags & f.FIN)) & 0xFFFFFFFF
-        for at in range(0, len(s.payload), self.mss):
-            piece = s.payload[at:at + self.mss]
-            self._send(s, f.ACK | f.PSH, conn[0], conn[1], piece)
-            conn[0] = (conn[0] + len(piece)) & 0xFFFFFFFF
+        self._say(s, s.payload, conn)
         if s.flags & f.FIN:
             self._send(s, f.ACK | f.FIN, *conn)
             conn[0] = (conn[0] + 1) & 0xFFFFFFFF

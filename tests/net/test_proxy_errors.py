@@ -216,7 +216,7 @@ def test_path_mtu_towards_the_server_is_discovered_behind_nat():
         bed.remove()
 
 
-@pytest.mark.parametrize("front, back", [(9000, 9000), (9000, 1500), (1500, 9000)])
+@pytest.mark.parametrize("front, back, family", [(9000, 9000, "ipv6"), (9000, 1500, "ipv4"), (1500, 9000, "ipv6")])
 def test_jumbo_frames(front, back, family):
     bed = ProxyBed("routed", "native", mtu=front, back_mtu=back)
     try:
