@@ -22,6 +22,7 @@ MODULES = """
     8021q bonding bridge macvlan ipv6
     sch_ingress cls_bpf sch_netem
     nf_tables nf_conntrack nft_ct nft_counter nft_reject_inet nft_nat nft_chain_nat
+    ip_vs ip_vs_rr
 """.split()
 
 

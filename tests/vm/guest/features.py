@@ -2,13 +2,16 @@
 """What stands on a NIC, beside it or in front of it: VLANs, bonds, bridges, large frames, bad lines, firewalls."""
 import contextlib
 import json
+import shutil
 import time
 
 from bench import Pulse, attach, exchanges, picked, refusal, throughput, warnings
 from drivers import check_serving
 from guard import Guard
 from nics import ends
+from report import Skip
 from server import Echo
+from world import Link, Namespace
 
 FIREWALL = """
 table inet guest {
@@ -188,6 +191,62 @@ def check_proxy(report, link):
             guard.detach()
         assert "clsact" not in link.server.run("tc", "qdisc", "show", "dev", link.server_if).stdout, "detach left clsact"
         exchanges(link, echo.port, count=1)
+
+
+@contextlib.contextmanager
+def proxied(link, port):
+    """synward on the proxy path below link, which may be a VLAN on it."""
+    guard = Guard(link.server, link.server_if)
+    attach(guard, "native", "--path", "proxy", "--ports", str(port), "--flows", "4k")
+    try:
+        yield guard
+    finally:
+        guard.detach()
+
+
+def check_proxy_vlan(report, link):
+    """Tags in the frames where XDP sees them, beside them where tc egress does."""
+    with report.case(link.driver, "native", "proxy path, 802.1Q") as result, vlan(link, "802.1Q") as tagged, \
+            Echo(link.server, "ipv6", dual=True) as echo:
+        if strips(link):
+            strips(link, "off")
+        with proxied(link, echo.port) as guard, guard.counting() as moved:
+            check_serving(tagged, echo.port)
+        assert moved["synack_sent"] >= 300 and moved["flow_answered"] >= 6, dict(moved)
+        result.said = "native"
+    if strips(link):
+        strips(link, "on")
+
+
+def check_ipvs(report, link):
+    """A virtual server whose real one is in another namespace, by NAT; IPv4 and IPv6."""
+    with report.case(link.driver, "native", "proxy path, IPVS") as result:
+        if not shutil.which("ipvsadm"):
+            raise Skip("ipvsadm is missing")
+        if link.server.run("ipvsadm", "-Ln", check=False).returncode:
+            raise Skip("this kernel has no IPVS")
+        real = Namespace("r")
+        try:
+            behind = Link(link.server, real, 6, "re0", "rs0", peer_program=False)
+            real.run("ip", "-batch", "-", input=f"route add default via {behind.client_addr['ipv4']}\n"
+                                                f"route add default via {behind.client_addr['ipv6']}\n")
+            link.server.sysctl("net.ipv4.ip_forward", 1)
+            link.server.sysctl("net.ipv6.conf.all.forwarding", 1)
+            with Echo(real, "ipv6", dual=True) as echo:
+                for family, form in (("ipv4", "{}:{}"), ("ipv6", "[{}]:{}")):
+                    virtual, to = form.format(link.server_addr[family], echo.port), form.format(behind.server_addr[family], echo.port)
+                    link.server.run("ipvsadm", "-A", "-t", virtual, "-s", "rr")
+                    link.server.run("ipvsadm", "-a", "-t", virtual, "-r", to, "-m")
+                with proxied(link, echo.port) as guard, guard.counting() as moved:
+                    check_serving(link, echo.port)
+                assert moved["synack_sent"] >= 300 and moved["flow_answered"] >= 6, dict(moved)
+                assert echo.count >= 18
+                result.said = "native"
+        finally:
+            link.server.run("ipvsadm", "-C", check=False)
+            link.server.sysctl("net.ipv4.ip_forward", 0)
+            link.server.sysctl("net.ipv6.conf.all.forwarding", 0)
+            real.remove()
 
 
 LINES = {

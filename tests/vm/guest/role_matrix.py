@@ -51,7 +51,7 @@ def run(report, options):
         if number in links:
             features.check_cost(report, links[number])
     if "proxy" in only:
-        features.check_proxy(report, links[1])
+        run_proxy(report, links[1])
     if "large" in only:
         features.check_large_frames(report, links[1])
         features.check_large_frames(report, links[3])
@@ -66,6 +66,12 @@ def best(link):
     return "native" if link.native else "generic"
 
 
+def run_proxy(report, link):
+    features.check_proxy(report, link)
+    features.check_proxy_vlan(report, link)
+    features.check_ipvs(report, link)
+
+
 def run_features(report, links):
     first = links[1]
     for number in (1, 2, 3):
@@ -77,6 +83,6 @@ def run_features(report, links):
         features.check_bond(report, links[8], links[9])
     for number in (1, 3):
         features.check_large_frames(report, links[number])
-    features.check_proxy(report, first)
+    run_proxy(report, first)
     features.check_bad_lines(report, first, "native")
     features.check_firewall(report, first, "native")
