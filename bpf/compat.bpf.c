@@ -4,6 +4,7 @@
  * own, so the listener itself makes a connection of the ACK that brings it back. It does
  * so with net.ipv4.tcp_syncookies=2 and when it sent cookies of late, or was told so.
  */
+#define SW_BEFORE_5_18
 #include "lib/guard.h"
 #include "lib/trace.h"
 #include "../headers/kcookie.h"
@@ -14,6 +15,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define SW_TIMESTAMPS_PLAIN  2 /* without an offset for each connection, which BPF cannot know */
 
 #define SW_NS_PER_MS 1000000
+
+/* Of four helpers that came together, in Linux 6.0. Each function has to ask: it is verified by itself. */
+#define sw_has_raw_cookies sw_has_helper(tcp_raw_gen_syncookie_ipv4)
 
 /* A SYN or an ACK as far as the kernel's cookies look at one. */
 struct sw_kernel_segment {
@@ -45,6 +49,73 @@ static __always_inline void sw_kernel_syn(struct sw_kernel_segment *seg, const s
 	seg->mss = bpf_htonl(SW_TCPOPT_MSS << 24 | 4 << 16 | (mss & 0xffff));
 }
 
+/*
+ * Before Linux 6.0 the kernel makes and checks cookies only with the listener in hand:
+ * a lookup for each. Making one tells the listener, too.
+ */
+static __always_inline struct bpf_sock *sw_listener_hold(struct xdp_md *ctx, const struct sw_tuple *t)
+{
+	struct bpf_sock_tuple tuple = {};
+
+	/* No connection has source port 0: this finds the listener, never a connection. */
+	if (sw_sock_tuple(t, 0, &tuple) == sizeof(tuple.ipv6))
+		return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+}
+
+__noinline __s64 sw_listener_make(struct xdp_md *ctx, const struct sw_tuple *t, __u32 isn, __u32 mss)
+{
+	struct sw_kernel_segment seg;
+	struct bpf_sock *sk;
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+	__s64 cookie;
+
+	if (!t)
+		return -1;
+	sw_kernel_syn(&seg, t, isn, mss);
+	sk = sw_listener_hold(ctx, t);
+	if (!sk)
+		return -1;
+	if (t->family_v6) {
+		sw_kernel_v6(&ip6, t);
+		cookie = bpf_tcp_gen_syncookie(sk, &ip6, sizeof(ip6), &seg.tcp, sizeof(seg));
+	} else {
+		sw_kernel_v4(&ip, t);
+		cookie = bpf_tcp_gen_syncookie(sk, &ip, sizeof(ip), &seg.tcp, sizeof(seg));
+	}
+	bpf_sk_release(sk);
+	return cookie;
+}
+
+__noinline int sw_listener_check(struct xdp_md *ctx, const struct sw_tuple *t, __u32 seq, __u32 ack)
+{
+	struct tcphdr tcp = { .doff = sizeof(tcp) / 4, .ack = 1 };
+	struct bpf_sock *sk;
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+	int wrong;
+
+	if (!t)
+		return -1;
+	tcp.source = bpf_htons(t->sport);
+	tcp.dest = bpf_htons(t->dport);
+	tcp.seq = bpf_htonl(seq);
+	tcp.ack_seq = bpf_htonl(ack);
+	sk = sw_listener_hold(ctx, t);
+	if (!sk)
+		return -1;
+	if (t->family_v6) {
+		sw_kernel_v6(&ip6, t);
+		wrong = bpf_tcp_check_syncookie(sk, &ip6, sizeof(ip6), &tcp, sizeof(tcp));
+	} else {
+		sw_kernel_v4(&ip, t);
+		wrong = bpf_tcp_check_syncookie(sk, &ip, sizeof(ip), &tcp, sizeof(tcp));
+	}
+	bpf_sk_release(sk);
+	return wrong;
+}
+
 /* The cookie in the low 32 bits; negative if the kernel makes none. */
 __noinline __s64 sw_kernel_make(const struct sw_tuple *t, __u32 isn, __u32 mss)
 {
@@ -52,7 +123,7 @@ __noinline __s64 sw_kernel_make(const struct sw_tuple *t, __u32 isn, __u32 mss)
 	struct ipv6hdr ip6;
 	struct iphdr ip;
 
-	if (!t)
+	if (!t || !sw_has_raw_cookies)
 		return -1;
 	sw_kernel_syn(&seg, t, isn, mss);
 	if (t->family_v6) {
@@ -70,7 +141,7 @@ __noinline int sw_kernel_check(const struct sw_tuple *t, __u32 seq, __u32 ack)
 	struct iphdr ip;
 	struct tcphdr tcp = { .doff = sizeof(tcp) / 4, .ack = 1 };
 
-	if (!t)
+	if (!t || !sw_has_raw_cookies)
 		return -1;
 	tcp.source = bpf_htons(t->sport);
 	tcp.dest = bpf_htons(t->dport);
@@ -131,8 +202,13 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 					 const struct sw_scene *scene, const bool plain,
 					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)
 {
-	__s64 cookie = sw_kernel_make(sw_tuple_kept(&pkt->tuple), pkt->seq, agreed->mss);
+	const struct sw_tuple *t = sw_tuple_kept(&pkt->tuple);
+	__s64 cookie;
 
+	if (sw_has_raw_cookies)
+		cookie = sw_kernel_make(t, pkt->seq, agreed->mss);
+	else
+		cookie = sw_listener_make(ctx, t, pkt->seq, agreed->mss);
 	if (cookie < 0)
 		return false;
 	*ret_seq = (__u32)cookie;
@@ -149,7 +225,14 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
-	return sw_kernel_check(sw_tuple_kept(&pkt->tuple), pkt->seq, pkt->ack) ? SW_ACK_INVALID : SW_ACK_VALID;
+	const struct sw_tuple *t = sw_tuple_kept(&pkt->tuple);
+	int wrong;
+
+	if (sw_has_raw_cookies)
+		wrong = sw_kernel_check(t, pkt->seq, pkt->ack);
+	else
+		wrong = sw_listener_check(ctx, t, pkt->seq, pkt->ack);
+	return wrong ? SW_ACK_INVALID : SW_ACK_VALID;
 }
 
 SEC("xdp.frags")

@@ -3,6 +3,7 @@
 #ifndef SYNWARD_BPF_ADDRESS_H
 #define SYNWARD_BPF_ADDRESS_H
 
+#include "loop.h"
 #include "maps.h"
 #include "../../headers/tuple.h"
 
@@ -102,6 +103,7 @@ static long sw_address_step(__u32 step, void *arg)
 	sw_address_walk_dev(w, (void *)next - bpf_core_field_offset(struct net_device, dev_list));
 	return 0;
 }
+SW_LOOP_BODY(sw_address_step)
 
 static __always_inline void sw_address_walk_all(struct sw_address_walk *w, __u64 net_addr)
 {
@@ -113,7 +115,7 @@ static __always_inline void sw_address_walk_all(struct sw_address_walk *w, __u64
 	if (!first)
 		return;
 	sw_address_walk_dev(w, (void *)first - bpf_core_field_offset(struct net_device, dev_list));
-	bpf_loop(SW_ADDRESS_STEPS, sw_address_step, &w, 0);
+	sw_loop(SW_ADDRESS_STEPS, sw_address_step, &w);
 }
 
 /* What the address is to the namespace at kernel address net: enum sw_address. */

@@ -245,7 +245,11 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 			return SW_UNFAMILIAR;
 		}
 	} else {
-		enum sw_reason wrong = read_syn(ctx, pkt, scene, &opts);
+		enum sw_reason wrong;
+
+		/* Before Linux 5.19 what is handed to a function must be written to. */
+		__builtin_memset(&opts, 0, sizeof(opts));
+		wrong = read_syn(ctx, pkt, scene, &opts);
 
 		if (wrong != SW_UNFAMILIAR)
 			return wrong;

@@ -9,6 +9,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 
+#include "loop.h"
 #include "maps.h"
 #include "../../headers/checksum.h"
 #include "../../headers/tcpopts.h"
@@ -274,7 +275,7 @@ static __always_inline bool sw_frame_complete(struct xdp_md *ctx, const struct s
 {
 	__u32 end = (__u32)pkt->l4_offset + pkt->l4_length;
 
-	return end <= (__u32)(ctx->data_end - ctx->data) || end <= bpf_xdp_get_buff_len(ctx);
+	return end <= (__u32)(ctx->data_end - ctx->data) || end <= sw_frame_length(ctx);
 }
 
 /*

@@ -43,6 +43,7 @@ struct sw_sum_walk {
 	struct sw_local *mine;
 	__u64 sum;
 	__u32 at, end; /* bytes from the frame's start */
+	__u32 odd;     /* bytes behind the last whole word */
 };
 
 /* Sums up to SW_CHUNK bytes of a SYN's data, wherever the driver put them. */
@@ -73,11 +74,56 @@ static long sw_sum_chunk(__u32 step, void *arg)
 	return 0;
 }
 
+#ifdef SW_BEFORE_5_18
+/* A word of it, where nothing copies bytes out of a frame: all of that is in one buffer. */
+static long sw_sum_word(__u32 step, void *arg)
+{
+	struct sw_sum_walk *w = arg;
+	__u8 *byte = (void *)(long)w->ctx->data + (w->at & 0x3fff); /* a page holds it */
+	void *end = (void *)(long)w->ctx->data_end;
+	__u32 left = w->end - w->at;
+
+	if (w->at >= w->end)
+		return 1;
+	if (left >= 4) {
+		if ((void *)(byte + 4) > end) {
+			w->sum = 0; /* not there: no checksum is right then */
+			return 1;
+		}
+		w->sum += *(__u32 *)byte;
+		w->at += 4;
+		return 0;
+	}
+	if ((void *)(byte + 1) > end) {
+		w->sum = 0;
+		return 1;
+	}
+	w->sum += (__u32)*byte << (w->odd & 1) * 8;
+	w->odd++;
+	w->at++;
+	return 0;
+}
+SW_LOOP_BODY(sw_sum_word)
+
+static __always_inline bool sw_sum_words(struct sw_sum_walk *w)
+{
+	if (sw_has_helper(xdp_load_bytes))
+		return false;
+	sw_loop(65536 / 4, sw_sum_word, w);
+	return true;
+}
+#else
+static __always_inline bool sw_sum_words(struct sw_sum_walk *w)
+{
+	return false;
+}
+#endif
+
 __noinline __u64 sw_sum_data(struct xdp_md *ctx, __u32 at, __u32 end)
 {
 	struct sw_sum_walk w = { .ctx = ctx, .mine = SW_THE(local), .at = at, .end = end };
 
-	if (w.mine)
+	if (w.mine && !sw_sum_words(&w))
 		bpf_loop(65536 / SW_CHUNK + 1, sw_sum_chunk, &w, 0);
 	return w.sum;
 }
@@ -228,11 +274,18 @@ __noinline int sw_grow_front(struct xdp_md *ctx, __u32 bytes)
 {
 	__u8 l2[sizeof(struct ethhdr) + SW_VLAN_TAGS * sizeof(struct sw_vlan)];
 
-	if (bpf_xdp_load_bytes(ctx, 0, l2, sizeof(l2)))
+	void *data = (void *)(long)ctx->data;
+
+	if (data + sizeof(l2) > (void *)(long)ctx->data_end)
 		return -1;
+	__builtin_memcpy(l2, data, sizeof(l2));
 	if (bpf_xdp_adjust_head(ctx, -(int)bytes))
 		return -1;
-	return bpf_xdp_store_bytes(ctx, 0, l2, sizeof(l2));
+	data = (void *)(long)ctx->data;
+	if (data + sizeof(l2) > (void *)(long)ctx->data_end)
+		return -1;
+	__builtin_memcpy(data, l2, sizeof(l2));
+	return 0;
 }
 
 /*
@@ -253,7 +306,7 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 
 	/* Data may lie in further buffers. */
 	if (had != want || pkt->l4_length != pkt->header_length)
-		had = (__u32)bpf_xdp_get_buff_len(ctx);
+		had = sw_frame_length(ctx);
 	if (want < SW_FRAME_MIN && had >= SW_FRAME_MIN)
 		want = SW_FRAME_MIN;
 	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had) &&

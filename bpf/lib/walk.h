@@ -105,6 +105,7 @@ static long sw_walk_node(__u32 step, void *arg)
 	w->node = BPF_CORE_READ(node, next);
 	return 0;
 }
+SW_LOOP_BODY(sw_walk_node)
 
 static long sw_walk_bucket(__u32 step, void *arg)
 {
@@ -115,12 +116,13 @@ static long sw_walk_bucket(__u32 step, void *arg)
 	w->node = sw_walk_first(w);
 	if ((__u64)w->node != ((__u64)w->bucket << 1 | 1)) {
 		w->left = 1;
-		bpf_loop(SW_CHAIN_MAX, sw_walk_node, w, 0);
+		sw_loop(SW_CHAIN_MAX, sw_walk_node, w);
 		w->missed |= w->left;
 	}
 	w->bucket++;
 	return 0;
 }
+SW_LOOP_BODY(sw_walk_bucket)
 
 enum sw_walk_kind { SW_WALK_MARK, SW_WALK_COUNT };
 
@@ -149,7 +151,7 @@ static __always_inline void sw_walk_buckets(struct sw_walk *walk, const struct s
 	}
 	if (!count)
 		count = w.mask / SW_WALK_TICKS + 1;
-	bpf_loop(count, sw_walk_bucket, &w, 0);
+	sw_loop(count, sw_walk_bucket, &w);
 	walk->abandoned |= w.missed;
 	walk->sockets += w.sockets;
 	walk->position = w.bucket;
@@ -171,6 +173,7 @@ static long sw_clear_word(__u32 step, void *arg)
 		*word = 0;
 	return 0;
 }
+SW_LOOP_BODY(sw_clear_word)
 
 /* For twice the sockets that were counted, a word each. */
 static __always_inline __u32 sw_walk_mask(__u32 sockets)
@@ -204,7 +207,7 @@ static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_s
 		break;
 	case SW_WALK_CLEAR:
 		clear.at = spare * SW_KNOWN_WORDS + walk->position;
-		bpf_loop(SW_CLEAR_PER_TICK, sw_clear_word, &clear, 0);
+		sw_loop(SW_CLEAR_PER_TICK, sw_clear_word, &clear);
 		walk->position += SW_CLEAR_PER_TICK;
 		if (walk->position <= walk->mask[spare])
 			break;

@@ -6,6 +6,20 @@
 #include "kcookie.h"
 
 TestSuite(compat, .init = guard_up_compat, .timeout = 20);
+TestSuite(older, .init = guard_up_older, .timeout = 20);
+
+/* On this kernel's helpers, and as on Linux 5.15 without them. */
+#define BOTH_WAYS(name)        \
+	static void name(void);\
+	Test(compat, name)     \
+	{                      \
+		name();        \
+	}                      \
+	Test(older, name)      \
+	{                      \
+		name();        \
+	}                      \
+	static void name(void)
 
 #define LISTENERS_STALE_MS 300
 
@@ -43,7 +57,7 @@ static bool has(const struct seen *r, __u8 kind)
 	return seen_option(r, kind, &length);
 }
 
-Test(compat, timestamp_says_what_was_offered)
+BOTH_WAYS(timestamp_says_what_was_offered)
 {
 	struct seen r = ANSWER(.options = LINUX_OPTIONS(1460));
 
@@ -92,7 +106,7 @@ Test(compat, with_timestamp_offsets_only_the_mss_is_kept)
 	cr_assert(has(&r, 2));
 }
 
-Test(compat, cookie_is_accepted_and_any_other_number_refused)
+BOTH_WAYS(cookie_is_accepted_and_any_other_number_refused)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct handshake h;
@@ -118,7 +132,7 @@ Test(compat, cookie_is_accepted_and_any_other_number_refused)
 }
 
 /* __cookie_v4_init_sequence(): the kernel's own table, read back by its own hands. */
-Test(compat, cookie_carries_the_mss_rounded_down)
+BOTH_WAYS(cookie_carries_the_mss_rounded_down)
 {
 	struct seen a = ANSWER(.options = BYTES(OPT_MSS(1460))), b = ANSWER(.options = BYTES(OPT_MSS(1500)));
 	struct seen c = ANSWER(.options = BYTES(OPT_MSS(1459))), d = ANSWER(.options = BARE_OPTIONS);
@@ -129,7 +143,7 @@ Test(compat, cookie_carries_the_mss_rounded_down)
 }
 
 /* The kernel would take no cookie back: nobody is to be sent one. */
-Test(compat, leaves_all_to_the_kernel_without_syncookies_2)
+BOTH_WAYS(leaves_all_to_the_kernel_without_syncookies_2)
 {
 	for (int value = 0; value < 2; value++) {
 		set_sysctl("ipv4/tcp_syncookies", value ? "1" : "0");
@@ -142,7 +156,7 @@ Test(compat, leaves_all_to_the_kernel_without_syncookies_2)
 	ASSERT_VERDICT(FRAME(.flags = SYN), SW_SYNACK_SENT);
 }
 
-Test(compat, knows_connections_as_host_mode_does)
+BOTH_WAYS(knows_connections_as_host_mode_does)
 {
 	struct connection c;
 
@@ -152,4 +166,20 @@ Test(compat, knows_connections_as_host_mode_does)
 	ASSERT_VERDICT(frame_of(&c.segment), SW_KNOWN);
 	c.segment.flags = SYN;
 	ASSERT_VERDICT(frame_of(&c.segment), SW_SYN_KNOWN);
+}
+
+/* Its checksum is over data that helpers copy out of the frame, or none do. */
+BOTH_WAYS(data_of_a_syn_is_summed)
+{
+	static __u8 data[1400];
+
+	for (__u32 i = 0; i < sizeof(data); i++)
+		data[i] = (__u8)(i * 7 + 1);
+	for (__u32 length = 0; length <= sizeof(data); length += length < 9 ? 1 : 97) {
+		struct segment s = { .flags = SYN, .sport = 42001, .data = { data, length } };
+
+		ASSERT_VERDICT(frame_of(&s), SW_SYNACK_SENT);
+		s.tcp_checksum = CHECKSUM_WRONG;
+		ASSERT_VERDICT(frame_of(&s), SW_CHECKSUM_INVALID);
+	}
 }

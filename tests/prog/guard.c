@@ -320,7 +320,7 @@ static int print_nothing_but_warnings(enum libbpf_print_level level, const char 
 	return level == LIBBPF_WARN ? vfprintf(stderr, format, args) : 0;
 }
 
-static void load(enum sw_path which)
+static void load(enum sw_path which, bool older)
 {
 	loaded = which;
 	stay_on_this_cpu();
@@ -331,6 +331,10 @@ static void load(enum sw_path which)
 	libbpf_set_print(print_nothing_but_warnings);
 	object = object_open(loaded);
 	cr_assert_not_null(object);
+	if (older) {
+		cr_assert_eq(object_constant(object, "sw_older", &older, sizeof(older)), 0);
+		cr_assert_eq(object_steps(object), 0);
+	}
 	object_autoload(object, OBJECT_TC, false); /* not run here, a quarter of the load */
 	bpf_program__set_flags(bpf_object__find_program_by_name(object, OBJECT_XDP), BPF_F_XDP_HAS_FRAGS);
 	cr_assert_eq(bpf_object__load(object), 0, "the program is refused");
@@ -341,14 +345,24 @@ static void load(enum sw_path which)
 
 void guard_up(void)
 {
-	load(SW_PATH_HOST);
+	load(SW_PATH_HOST, false);
+}
+
+static void up_compat(bool older)
+{
+	load(SW_PATH_COMPAT, older);
+	set_sysctl("ipv4/tcp_syncookies", "2");
+	set_sysctl("ipv4/tcp_timestamps", "2");
 }
 
 void guard_up_compat(void)
 {
-	load(SW_PATH_COMPAT);
-	set_sysctl("ipv4/tcp_syncookies", "2");
-	set_sysctl("ipv4/tcp_timestamps", "2");
+	up_compat(false);
+}
+
+void guard_up_older(void)
+{
+	up_compat(true);
 }
 
 static void add_counters(__u32 entry, struct sw_counters *sum)
@@ -494,6 +508,17 @@ static void take_push_back(struct frame *out, const struct frame *in)
 	if (out->byte[at + 3] != (__u8)(sum >> 8) || out->byte[at + 4] != (__u8)sum)
 		return;
 	memcpy(out->byte + at, in->byte + at, 5);
+}
+
+void guard_repeat(const struct frame *f, int times)
+{
+	struct xdp_md ctx = { .data_end = f->length, .ingress_ifindex = (__u32)ifindex };
+	static __u8 out[2 * FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = f->byte, .data_size_in = f->length,
+		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &ctx,
+		    .ctx_size_in = sizeof(ctx), .repeat = times);
+
+	cr_assert_eq(bpf_prog_test_run_opts(object_program(object, "synward_xdp"), &run), 0);
 }
 
 struct outcome guard_run(const struct frame *f)

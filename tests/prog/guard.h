@@ -56,6 +56,8 @@ extern struct guard guard;
 void guard_up(void);
 /* The same on the compat path, with the sysctls that it keeps all options with. */
 void guard_up_compat(void);
+/* The same, as on Linux 5.15: without the helpers that came later. */
+void guard_up_older(void);
 /* Makes guard.config, secrets and policy count; listeners are read afresh. */
 void guard_configure(void);
 /* Runs synward_start again: an upgrade, or a later attach. */
@@ -77,6 +79,8 @@ void guard_spoil_spare_filter(void);
  * action is that verdict's, and only a reply changes a byte.
  */
 struct outcome guard_run(const struct frame *f);
+/* The same frame, which must pass, so many times in no time. */
+void guard_repeat(const struct frame *f, int times);
 __u64 guard_verdicts(enum sw_reason reason);
 __u64 guard_events(enum sw_event event);
 bool guard_notes(void); /* a hand-off record waits in the map for frames without room */

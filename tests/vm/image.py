@@ -33,11 +33,13 @@ def module_name(path):
 def read_module(path):
     with open(path, "rb") as f:
         data = f.read()
+    if path.endswith(".zst"):
+        return subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
     return lzma.decompress(data) if path.endswith(".xz") else data
 
 
 class Kernel:
-    """A Debian kernel package, unpacked in folder."""
+    """A kernel package, unpacked in folder."""
 
     def __init__(self, folder):
         images = glob.glob(f"{folder}/boot/vmlinuz-*") + glob.glob(f"{folder}/usr/lib/modules/*/vmlinuz")

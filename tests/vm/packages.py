@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Kernels and libraries of several Debian releases, fetched by apt and unpacked below build/; nothing is installed.
 
-apt gets a configuration of its own, with the mirror that this machine's sources name.
+apt gets a configuration of its own, with the mirror that this machine's sources name. Of Ubuntu's archive, whose keys Debian
+does not have, single files are taken by their checksums.
 """
+import contextlib
 import glob
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import urllib.request
 
+STAMP = ".unpacked"
+UBUNTU = "http://archive.ubuntu.com/ubuntu/pool/main/l/linux"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -68,20 +73,51 @@ class Archive:
     def unpack(self, name, suite, packages, pattern=None):
         """The folder with packages of suite in it, and what they depend on that matches pattern."""
         folder = os.path.join(self.place, name)
-        stamp = os.path.join(folder, ".unpacked")
         recipe = hashlib.sha256(repr((suite, packages, pattern)).encode()).hexdigest()
-        if os.path.exists(stamp) and open(stamp).read() == recipe:
+        if self.is_there(folder, recipe):
             return folder
         self.update(suite)
         found = list(packages)
         for package in packages if pattern else ():
             self.follow(package, suite, pattern, found)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(f"{folder}/debs")
-        self.apt("apt-get", "download", "-q", *(f"{package}/{suite}" for package in found), cwd=f"{folder}/debs")
-        for deb in glob.glob(f"{folder}/debs/*.deb"):
-            subprocess.run(["dpkg", "-x", deb, folder], check=True)
-        shutil.rmtree(f"{folder}/debs")
-        with open(stamp, "w") as f:
-            f.write(recipe)
+        with self.fresh(folder, recipe) as debs:
+            self.apt("apt-get", "download", "-q", *(f"{package}/{suite}" for package in found), cwd=debs)
         return folder
+
+    def unpack_files(self, name, files):
+        """The folder with these packages of Ubuntu's archive in it: (file, SHA-256) each."""
+        folder = os.path.join(self.place, name)
+        recipe = hashlib.sha256(repr(files).encode()).hexdigest()
+        if self.is_there(folder, recipe):
+            return folder
+        with self.fresh(folder, recipe) as debs:
+            for file, checksum in files:
+                try:
+                    with urllib.request.urlopen(f"{UBUNTU}/{file}", timeout=60) as answer:
+                        data = answer.read()
+                except OSError as why:
+                    raise Missing(f"{UBUNTU}/{file}: {why}")
+                if hashlib.sha256(data).hexdigest() != checksum:
+                    raise Missing(f"{UBUNTU}/{file} is not the file it should be")
+                with open(f"{debs}/{file}", "wb") as f:
+                    f.write(data)
+        return folder
+
+    @staticmethod
+    def is_there(folder, recipe):
+        stamp = os.path.join(folder, STAMP)
+        return os.path.exists(stamp) and open(stamp).read() == recipe
+
+    @staticmethod
+    @contextlib.contextmanager
+    def fresh(folder, recipe):
+        """folder anew, with what packages the caller puts where it is told unpacked in it."""
+        debs = f"{folder}/debs"
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(debs)
+        yield debs
+        for deb in glob.glob(f"{debs}/*.deb"):
+            subprocess.run(["dpkg", "-x", deb, folder], check=True)
+        shutil.rmtree(debs)
+        with open(os.path.join(folder, STAMP), "w") as f:
+            f.write(recipe)

@@ -42,7 +42,7 @@ static void warn(void *arg, const char *text)
 {
 	const struct helping *h = arg;
 
-	log_say(h->log, LOG_WARNING, h->ifname, "%s", text);
+	log_say(h->log, LOG_WARNING, h->ifname[0] ? h->ifname : NULL, "%s", text);
 }
 
 static int remove_guard(const struct guard *g, struct why *why)

@@ -18,6 +18,8 @@ static const void *(*const images[])(size_t *ret_size) = {
 	[SW_PATH_PROXY] = proxy_bpf__elf_bytes,
 };
 
+#define LOOP_STEPS 16384 /* the most that a loop of the programs takes */
+
 /* The coarse clocks move once a tick, so that is their resolution: 1e9 / HZ. */
 static __u64 tick_ns(void)
 {
@@ -42,7 +44,7 @@ static int constant_offset(const struct btf *btf, const char *name, __u32 size)
 	return -ENOENT;
 }
 
-static int set_constant(struct bpf_object *obj, const char *name, const void *value, __u32 size)
+int object_constant(struct bpf_object *obj, const char *name, const void *value, __u32 size)
 {
 	struct bpf_map *rodata = bpf_object__find_map_by_name(obj, ".rodata");
 	int offset = constant_offset(bpf_object__btf(obj), name, size);
@@ -84,12 +86,21 @@ static int size_caches(struct bpf_object *obj)
 	return err;
 }
 
+int object_steps(struct bpf_object *obj)
+{
+	struct bpf_map *steps = bpf_object__find_map_by_name(obj, "steps");
+
+	return steps ? bpf_map__set_max_entries(steps, LOOP_STEPS) : 0;
+}
+
 static int prepare(struct bpf_object *obj)
 {
 	__u64 tick = tick_ns();
 	int err = size_caches(obj);
 
-	return err ?: set_constant(obj, "sw_tick_ns", &tick, sizeof(tick));
+	if (!err && !libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_loop, NULL))
+		err = object_steps(obj);
+	return err ?: object_constant(obj, "sw_tick_ns", &tick, sizeof(tick));
 }
 
 struct bpf_object *object_open(enum sw_path path)

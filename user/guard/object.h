@@ -18,6 +18,12 @@
 /* An object with its constants set, not loaded yet; NULL and errno on failure. */
 struct bpf_object *object_open(enum sw_path path);
 
+/* Before it is loaded: a const volatile of its programs. A negative errno if it has none of that name and size. */
+int object_constant(struct bpf_object *obj, const char *name, const void *value, __u32 size);
+
+/* Before it is loaded: room for the steps of loops where the kernel lacks bpf_loop(). */
+int object_steps(struct bpf_object *obj);
+
 /* Of an object that is loaded: a descriptor, or a negative errno if it has none of that name. */
 int object_map(const struct bpf_object *obj, const char *name);
 int object_program(const struct bpf_object *obj, const char *name);

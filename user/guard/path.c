@@ -37,10 +37,8 @@ static bool is_helper(const struct feature *feature)
 
 static const struct feature features[] = {
 	{"bpf_sk_assign_tcp_reqsk", "6.9", HOST, is_kfunc, 0},
-	{"bpf_tcp_raw_gen_syncookie_ipv4", "6.0", COMPAT, is_helper,
-	 BPF_FUNC_tcp_raw_gen_syncookie_ipv4},
-	{"bpf_xdp_load_bytes", "5.18", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_xdp_load_bytes},
-	{"bpf_loop", "5.17", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_loop},
+	{"bpf_xdp_load_bytes", "5.18", HOST | PROXY, is_helper, BPF_FUNC_xdp_load_bytes},
+	{"bpf_loop", "5.17", HOST | PROXY, is_helper, BPF_FUNC_loop},
 	{"bpf_timer_start", "5.15", HOST | COMPAT | PROXY, is_helper, BPF_FUNC_timer_start},
 	{}};
 

@@ -58,7 +58,7 @@ def check_mode(report, link, mode):
 
 def check_auto(report, link):
     """auto takes the best there is, and says so where that is not native."""
-    with report.case(link.driver, "auto", "picks a mode and says it") as result:
+    with report.case(link.driver, "auto", "picks a mode and says it") as result, Echo(link.server, "ipv6", dual=True):
         guard = Guard(link.server, link.server_if)
         done = guard.attach("auto", check=False)
         if done.returncode:

@@ -178,7 +178,12 @@ def check_proxy(report, link):
     """The proxy path's program at tc egress: by tcx, or by clsact on kernels without (6.1)."""
     with report.case(link.driver, "native", "proxy path, tc egress") as result, Echo(link.server, "ipv6", dual=True) as echo:
         guard = Guard(link.server, link.server_if)
-        attach(guard, "native", "--path", "proxy", "--ports", str(echo.port), "--flows", "4k")
+        options = ("--path", "proxy", "--ports", str(echo.port), "--flows", "4k")
+        done = guard.attach("native", *options, check=False)
+        if done.returncode:
+            result.said, result.works = refusal(done), False
+            assert "the kernel lacks bpf_xdp_load_bytes" in result.said, result.said
+            return
         try:
             kind = guard.status()[0]["tc"]
             filters = link.server.run("tc", "filter", "show", "dev", link.server_if, "egress").stdout

@@ -47,7 +47,7 @@ def run(report, options):
         features.check_firewall(report, links[1], "native")
     if "chain" in only:
         chain.check_chain(report, links[1], "native")
-    for number in map(int, options["costs"].split(",")) if "cost" in only else ():
+    for number in [int(word) for word in options["costs"].split(",") if word] if "cost" in only else ():
         if number in links:
             features.check_cost(report, links[number])
     if "proxy" in only:

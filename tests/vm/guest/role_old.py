@@ -10,8 +10,7 @@ from world import Namespace
 def run(report, options):
     server, client = Namespace("s"), Namespace("c")
     link = take_links(server, client, (1,))[1]
-    lacking = {"auto": "bpf_tcp_raw_gen_syncookie_ipv4", "host": "bpf_sk_assign_tcp_reqsk",
-               "compat": "bpf_tcp_raw_gen_syncookie_ipv4", "proxy": "bpf_xdp_load_bytes"}
+    lacking = {"auto": "bpf_timer_start", "host": "bpf_sk_assign_tcp_reqsk", "compat": "bpf_timer_start", "proxy": "bpf_xdp_load_bytes"}
     for path, name in lacking.items():
         with report.case(link.driver, "auto", f"--path {path} is refused by what the kernel lacks") as result, \
                 Echo(link.server, "ipv6", dual=True) as echo:
