@@ -169,7 +169,8 @@ def test_syncookies_that_cannot_be_set_is_refused_in_a_line(compat_bed):
     """As under systemd's ProtectKernelTunables=."""
     bed = compat_bed
     inside = f"mount -o bind,ro /proc/sys /proc/sys && exec {SYNWARD} attach sw0 --path compat --xdp native"
-    done = bed.server.run("unshare", "-m", "sh", "-c", inside, check=False)
+    with bed.listen("ipv4"):
+        done = bed.server.run("unshare", "-m", "sh", "-c", inside, check=False)
     assert done.returncode == 1 and "tcp_syncookies=2" in done.stderr and done.stderr.count("\n") == 1
     assert not bed.guard.attached
     bed.server.sysctl(SYNCOOKIES, 2)

@@ -40,7 +40,7 @@ NEWER_PACKAGES = ("libc6", "libxdp1", "libbpf1", "libelf1t64", "libpcap0.8t64", 
 NICS = {1: "virtio-net-pci", 2: "e1000e", 3: "vmxnet3", 4: "igb", 8: "virtio-net-pci", 9: "virtio-net-pci"}
 
 # Pairs whose cost to established traffic is measured, on two kernels; e1000e's, in generic mode alone, on one.
-COSTS = {"6.1": "1,3,4", "newest": "1,2,3,4"}
+COSTS = {"6.1": "1", "newest": "1,2,3,4"}
 
 
 def known_devices():
@@ -126,5 +126,6 @@ def all_guests():
     by_name = {release.name: release for release in KERNELS}
     return [pair_of_guests(by_name["6.12"], by_name["6.1"]), *([matrix_guest(release)] for release in DEBIAN),
             [one_pair("unit", by_name["6.12"], "unit")],
-            *([one_pair(release.name, release, "matrix", "synward.only=drivers,proxy")] for release in (UBUNTU_22_04, UBUNTU_24_04)),
+            [one_pair(UBUNTU_22_04.name, UBUNTU_22_04, "matrix", "synward.only=drivers,proxy")],
+            [one_pair(UBUNTU_24_04.name, UBUNTU_24_04, "matrix", "synward.only=drivers")],
             [one_pair(TOO_OLD.name, TOO_OLD, "old")]]

@@ -280,9 +280,11 @@ int check_nat(const struct check_scene *scene, struct why *why)
 	return 0;
 }
 
-const struct check checks_machine[] = {
-	{"privileges", check_privileges}, {"kernel types", check_btf},    {"path", check_path},
-	{"TCP options", check_options},   {"listeners", check_listeners}, {}};
+const struct check checks_machine[] = {{"privileges", check_privileges},
+				       {"kernel types", check_btf},
+				       {"path", check_path},
+				       {"TCP options", check_options},
+				       {}};
 
 const struct check checks_interface[] = {{"syncookies", check_syncookies},
 					 {"timestamps", check_timestamps},
@@ -291,4 +293,5 @@ const struct check checks_interface[] = {{"syncookies", check_syncookies},
 					 {"conntrack", check_conntrack},
 					 {"clock", check_clock},
 					 {"nat", check_nat},
+					 {"listeners", check_listeners},
 					 {}};

@@ -30,7 +30,7 @@ def run(report, options):
     for ns in (server, client):
         ns.sysctl("net.core.somaxconn", 4096)
     links = take_links(server, client, range(1, 10))
-    only = options.get("only", "drivers,features,chain,cost").split(",")
+    only = options.get("only", "drivers,features,ways,chain,cost").split(",")
     for link in links.values() if "drivers" in only else ():
         if link.number >= 8:  # for the bond
             continue
@@ -51,7 +51,9 @@ def run(report, options):
         if number in links:
             features.check_cost(report, links[number])
     if "proxy" in only:
-        run_proxy(report, links[1])
+        features.check_proxy(report, links[1])
+    if "ways" in only:
+        run_proxy_ways(report, links[1])
     if "large" in only:
         features.check_large_frames(report, links[1])
         features.check_large_frames(report, links[3])
@@ -66,8 +68,7 @@ def best(link):
     return "native" if link.native else "generic"
 
 
-def run_proxy(report, link):
-    features.check_proxy(report, link)
+def run_proxy_ways(report, link):
     features.check_proxy_vlan(report, link)
     features.check_ipvs(report, link)
 
@@ -83,6 +84,6 @@ def run_features(report, links):
         features.check_bond(report, links[8], links[9])
     for number in (1, 3):
         features.check_large_frames(report, links[number])
-    run_proxy(report, first)
+    features.check_proxy(report, first)
     features.check_bad_lines(report, first, "native")
     features.check_firewall(report, first, "native")
