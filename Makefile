@@ -59,7 +59,7 @@ check-modes: all $(B)/flood $(B)/veth-peer
 	$(Q)cd tests/net && SYNWARD_BUILD=$(abspath $(B)) SYNWARD_LONG=1 SYNWARD_EDGES=20 SYNWARD_RELOADS=200 \
 		/usr/bin/python3 -m pytest -p no:cacheprovider -v test_modes.py test_lists.py test_services.py test_daemon.py::test_clock_under_the_units_filter
 
-# The years of an operator in three minutes: see tests/net/test_endurance.py.
+# The years of an operator in five minutes: see tests/net/test_endurance.py.
 .PHONY: check-endurance
 check-endurance: all $(B)/veth-peer
 	$(Q)cd tests/net && SYNWARD_BUILD=$(abspath $(B)) SYNWARD_ENDURANCE=full \

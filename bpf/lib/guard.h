@@ -531,6 +531,9 @@ static __always_inline int sw_guard(struct xdp_md *ctx)
 	switch (read_any(ctx)) {
 	case SW_PARSE_TCP:
 		verdict = judge_any(ctx);
+		/* The clock's tick, the epoch or the configuration went on since read_any(). */
+		if ((verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR && read_any(ctx) == SW_PARSE_TCP)
+			verdict = judge_any(ctx);
 		return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? SW_NOT_GUARDED : verdict;
 	case SW_PARSE_LATER_FRAGMENT:
 		return SW_LATER_FRAGMENT;

@@ -79,7 +79,7 @@ void guard_spoil_spare_filter(void);
  * action is that verdict's, and only a reply changes a byte.
  */
 struct outcome guard_run(const struct frame *f);
-/* The same frame, which must pass, so many times in no time. */
+/* The same frame, which must pass or be dropped, so many times in no time. */
 void guard_repeat(const struct frame *f, int times);
 __u64 guard_verdicts(enum sw_reason reason);
 __u64 guard_events(enum sw_event event);

@@ -108,3 +108,18 @@ Test(traffic, whose_headers_are_cut_is_left_to_the_kernel)
 			ASSERT_VERDICT(frame_resized(&f, length), SW_TRUNCATED);
 	}
 }
+
+/*
+ * What is known of a listener ends four times a second, at a tick of the clock: also when
+ * that tick comes while a frame is judged it is judged by what is known, not let by.
+ */
+Test(traffic, none_is_let_by_when_its_listener_is_read_anew)
+{
+	struct frame ack = FRAME(.flags = ACK, .ack = 7, .tag = { { 0x8100, 5 } });
+	int i;
+
+	for (i = 0; i < 60; i++)
+		guard_repeat(&ack, 200000);
+	cr_assert_eq(guard_verdicts(SW_NOT_GUARDED), 0, "%llu", guard_verdicts(SW_NOT_GUARDED));
+	cr_assert_geq(guard_verdicts(SW_ACK_INVALID), 12000000ULL);
+}
