@@ -20,6 +20,7 @@ const volatile __u32 ifindex;
 const volatile __u32 l3_at, l4_at; /* bytes from the frame's start, the same in all */
 const volatile __u8 v6;
 const volatile __u8 any_port;    /* a random destination port */
+const volatile __u16 sport;      /* host order; 0: random in each frame */
 const volatile __u8 any_unicast; /* IPv4: any source but 0/8, 127/8 and 224/3 */
 const volatile __u8
 	partial; /* leave the checksum to a NIC: its field holds the pseudo-header's sum */
@@ -75,7 +76,7 @@ static __always_inline __u32 source_v4(__u32 r)
 static __always_inline int copy_frame(struct xdp_md *ctx, const volatile struct flood_frame *f)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 length = f->length, i;
+	__u32 length = f->length < FLOOD_FRAME_MAX ? f->length : FLOOD_FRAME_MAX, i;
 	void *last;
 
 	for (i = 0; i < FLOOD_FRAME_MAX / 8; i++) {
@@ -121,9 +122,9 @@ static __always_inline int write_ip(struct xdp_md *ctx, const volatile struct fl
 
 static __always_inline __u32 random_ports(__u32 r)
 {
-	__u16 sport = 1024 + ((r >> 16) * (65536 - 1024) >> 16);
+	__u16 from = sport ? sport : 1024 + ((r >> 16) * (65536 - 1024) >> 16);
 
-	return bpf_htonl((__u32)sport << 16 | (any_port ? r & 0xffff : 0));
+	return bpf_htonl((__u32)from << 16 | (any_port ? r & 0xffff : 0));
 }
 
 static __always_inline int write_l4(struct xdp_md *ctx, const volatile struct flood_frame *f,

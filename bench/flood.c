@@ -100,6 +100,7 @@ static void fill_rodata(const struct settings *s, struct flood_bpf *skel)
 	skel->rodata->l4_at = frame_l4_at(&s->spec);
 	skel->rodata->v6 = s->spec.v6;
 	skel->rodata->any_port = !s->spec.port;
+	skel->rodata->sport = s->spec.sport;
 	skel->rodata->any_unicast = sources.all;
 	if (s->limits.even)
 		skel->rodata->interval_ns = 1000000000 / s->limits.rate_pps;

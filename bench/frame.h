@@ -21,6 +21,7 @@ struct frame_spec {
 	bool v6;
 	struct in6_addr to; /* IPv4: its first four bytes */
 	uint16_t port;      /* host order; 0: random in each frame */
+	uint16_t sport;     /* the same */
 	int vlan;           /* 0: untagged */
 	unsigned int ipv6_ext;
 	enum checksum_kind checksum;

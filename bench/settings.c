@@ -15,7 +15,17 @@
 
 const char *argp_program_version = "flood " SW_VERSION;
 
-enum { OPT_TO = 256, OPT_OPTIONS, OPT_SOURCES, OPT_MAC, OPT_VLAN, OPT_CPU, OPT_CHECKSUM, OPT_EXT };
+enum {
+	OPT_TO = 256,
+	OPT_OPTIONS,
+	OPT_SOURCES,
+	OPT_MAC,
+	OPT_VLAN,
+	OPT_CPU,
+	OPT_CHECKSUM,
+	OPT_EXT,
+	OPT_SPORT
+};
 
 static const struct argp_option options[] = {
 	{"to", OPT_TO, "ADDR", 0, "IPv4 or IPv6 address to flood", 0},
@@ -27,6 +37,7 @@ static const struct argp_option options[] = {
 	 "TCP options of linux, windows, macos, bare, nops, unknown (linux)", 0},
 	{"sources", OPT_SOURCES, "PREFIX", 0,
 	 "forged sources, or all (198.18.0.0/15, 2001:db8::/32)", 0},
+	{"source-port", OPT_SPORT, "PORT", 0, "forged source port (a random one in each frame)", 0},
 	{"dst-mac", OPT_MAC, "MAC", 0, "destination MAC address (the next hop's)", 0},
 	{"vlan", OPT_VLAN, "ID", 0, "put an 802.1Q tag in", 0},
 	{"checksum", OPT_CHECKSUM, "KIND", 0, "good, bad, bad-ip, or partial: left to a NIC (good)",
@@ -186,6 +197,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_SOURCES:
 		parse_sources(state, &s->sources, arg);
+		break;
+	case OPT_SPORT:
+		s->spec.sport = parse_number(state, "--source-port", arg, 65535);
 		break;
 	case OPT_MAC:
 		mac = ether_aton(arg);

@@ -3,13 +3,14 @@
 # make bench-docs: that run's figures into docs/performance.md and its chart beside it.
 
 SUITE_FRAMES := $(addprefix bench/,settings.c frame.c)
+METER_SRC := $(addprefix bench/suite/,meter.c tables.c)
 
 $(B)/bench/suite/meter.bpf.o: bench/flood.bpf.c bench/flood.h
 
-$(B)/bench/meter: bench/suite/meter.c $(SUITE_FRAMES) $(wildcard bench/*.h) $(B)/bench/suite/meter.skel.h
+$(B)/bench/meter: $(METER_SRC) $(SUITE_FRAMES) $(wildcard bench/*.h bench/suite/*.h) $(B)/bench/suite/meter.skel.h
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -Ibench bench/suite/meter.c $(SUITE_FRAMES) -o $@ \
+	$(Q)$(CC) $(ALL_CFLAGS) $(BENCH_CFLAGS) -Ibench $(METER_SRC) $(SUITE_FRAMES) -o $@ \
 		$(LDFLAGS) $(BENCH_LIBS)
 
 $(B)/bench/sockets: bench/suite/sockets.c

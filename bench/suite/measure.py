@@ -8,7 +8,7 @@ import statistics
 import struct
 import time
 
-from stage import ACCEPT_PORT, ECHO_PORT, PORT, SERVER_MAC, SERVER_V4, SOCKETS, BenchError, bpftool, cpu_ns
+from stage import ACCEPT_PORT, ECHO_PORT, PORT, SERVER_MAC, SERVER_V4, SERVER_V6, SOCKETS, BenchError, bpftool, cpu_ns
 from works import FAST, FLOORS, LIVE, WORKS
 
 FORGED, LOADER = "198.18.0.0/16", "10.64.0.0/10"
@@ -37,12 +37,14 @@ class Plan:
         self.hand_s = 0.4 if quick else 0.6
         self.traffic_s = 1 # iperf3 and wrk know whole seconds
         self.traffic_rounds = 1 if quick else 7
+        self.router_rounds = 3 if quick else 7
+        self.router_hand_rounds = 1 if quick else 7
         self.probe_s = 0.5 if quick else 1.5
         self.probe_rounds = 1 if quick else 3
         self.probe_rate = 500
         self.works = [work for work in WORKS if work.quick or not quick]
         self.systems = ("drop", "tx", "libxdp", "nft", "cookies2") if quick else tuple(LIVE)
-        self.levels = (50, 90) if quick else (10, 50, 90, 100)
+        self.levels = (90,) if quick else (10, 50, 90, 100)
         self.probe_systems = ("libxdp", "nft") if quick else ("libxdp", "nft", "cookies1", "cookies2")
 
 
@@ -67,18 +69,10 @@ def attach(stage):
     }
 
 
-def establish(lane):
-    """One real connection to the guarded port, so that its tuple is in the filter; its client's port."""
-    import socket
-    import ctypes
-    from stage import CLONE_NEWNET, libc
+def establish(lane, server=SERVER_V4):
+    """One real connection to the guarded port, so that its tuple is in the filter; its socket."""
     lane.client_end("bare_pass")
-    with open("/proc/self/ns/net") as home, open(lane.client.path) as there:
-        libc.setns(there.fileno(), CLONE_NEWNET)
-        try:
-            sock = socket.create_connection((SERVER_V4, PORT), timeout=5)
-        finally:
-            libc.setns(home.fileno(), CLONE_NEWNET)
+    sock = lane.client.connect(server, PORT)
     time.sleep(0.3)  # what was handed over counts as fresh for 100 ms
     lane.client_end("sink")
     return sock
@@ -96,7 +90,7 @@ def cost(stage, plan, works=None, rounds=None):
             stage.meter.ask("work", work.key, *work.flood)
     nets, floors, verdicts = {}, {}, {}
     for _ in range(rounds or plan.cost_rounds):
-        stage.meter.ask("fill", filled.pin("known"))  # again: the guard rebuilds it every half minute
+        stage.meter.ask("fill", filled.server.pin("known"))  # again: the guard rebuilds it every half minute
         for work in works:
             lane = filled if work.filled else guarded
             ns, verdict = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", "attached", plan.cost_frames))
@@ -119,7 +113,8 @@ def proxy(stage, plan):
     lanes = {"host": stage.lane("libxdp"), "proxy": stage.lane("proxy")}
     works = [work for work in plan.works if work.key in PROXY_WORKS]
     for lane in lanes.values():
-        establish(lane).close()  # the proxy path learns from it what the server answers
+        for server in (SERVER_V4, SERVER_V6):
+            establish(lane, server).close()  # the proxy path learns from it what the server answers
     nets = {work.key: {path: [] for path in lanes} for work in works}
     for work in works:
         stage.meter.ask("work", work.key, *work.flood)
@@ -191,11 +186,11 @@ def capacity(stage, plan, systems=None):
 
 
 class Acceptor:
-    def __init__(self, stage, lane):
-        self.path = stage.dir / f"accepted-{lane.name}"
-        self.path.write_bytes(bytes(8))
-        self.child = lane.spawn(lane.server, SOCKETS, "accept", ACCEPT_PORT, self.path, cpu=stage.server_cpu)
-        with open(self.path, "r+b") as f:
+    def __init__(self, stage, netns, cpu):
+        path = stage.dir / f"accepted-{netns.name}"
+        path.write_bytes(bytes(8))
+        self.child = netns.spawn(stage, SOCKETS, "accept", ACCEPT_PORT, path, cpu=cpu)
+        with open(path, "r+b") as f:
             self.memory = mmap.mmap(f.fileno(), 8)
 
     def count(self):
@@ -208,13 +203,13 @@ def handshakes(stage, plan):
     systems = ("cookies1", "libxdp") if plan.quick else ("cookies1", "nft", "libxdp")
     scenes = {"20k": (20000, 0), "20k+flood": (20000, 100000), "60k": (60000, 0)}
     if plan.quick:
-        scenes = {"20k": scenes["20k"], "60k": scenes["60k"]}
+        scenes = {"20k": scenes["20k"]}
     acceptors, samples = {}, {}
     for system in systems:
         lane = stage.lane(system)
         lane.client_end("answer")
         lane.own_receive_thread(stage.server_cpu)
-        acceptors[system] = Acceptor(stage, lane)
+        acceptors[system] = Acceptor(stage, lane.server, stage.server_cpu)
     time.sleep(0.4)  # a listener is seen within a quarter of a second
     for _ in range(plan.rounds):
         for system in systems:
@@ -286,7 +281,7 @@ def established(stage, plan):
         lane.spawn(lane.server, SOCKETS, "echo", ECHO_PORT, cpu=stage.server_cpu)
         stage.start_nginx(lane, stage.server_cpu)
     time.sleep(0.6)
-    kinds = {key: kind for key, kind in TRAFFIC.items() if not plan.quick or key in ("iperf-1", "echo", "http")}
+    kinds = {key: kind for key, kind in TRAFFIC.items() if not plan.quick or key in ("iperf-1", "http")}
     samples = {key: {system: [] for system in systems} for key in kinds}
     for _ in range(plan.traffic_rounds):
         for key, (_, _, measure) in kinds.items():

@@ -12,7 +12,9 @@
 
 #define CPUS_MOST 256
 
-const volatile __u8 as_is; /* the frame is complete: nothing random goes in */
+const volatile __u8 as_is;     /* the frame is complete: nothing random goes in */
+const volatile __u32 seq_step; /* as_is: what its TCP sequence number goes up by each time */
+__u32 seq_added;
 __u32 out_ifindex;
 __u64 written; /* frames */
 __u64 came_back[CPUS_MOST];
@@ -24,6 +26,21 @@ struct {
 	__type(value, __u32);
 } measured SEC(".maps");
 
+/* The next segment of a stream of such: TCP in IPv4 without options. */
+static __always_inline int advance(struct xdp_md *ctx)
+{
+	struct tcphdr *tcp = (void *)(long)ctx->data + ETH_HLEN + sizeof(struct iphdr);
+	__u32 from;
+
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return -1;
+	from = tcp->seq;
+	seq_added += seq_step;
+	tcp->seq = bpf_htonl(bpf_ntohl(from) + seq_added);
+	tcp->check = ~fold((__u64)(__u16)~tcp->check + (__u32)~from + tcp->seq);
+	return 0;
+}
+
 static __always_inline int write_frame(struct xdp_md *ctx)
 {
 	__u32 which = frame_count == 1 ? 0 : (__u32)(random64() >> 32) % frame_count;
@@ -34,7 +51,7 @@ static __always_inline int write_frame(struct xdp_md *ctx)
 	/* Also where the length is right: whoever changed it must not be charged for this call. */
 	if (bpf_xdp_adjust_tail(ctx, (int)f->length - have) || copy_frame(ctx, f))
 		return -1;
-	if (!as_is && (write_ip(ctx, f, &r) || write_l4(ctx, f, &r)))
+	if (as_is ? seq_step && advance(ctx) : write_ip(ctx, f, &r) || write_l4(ctx, f, &r))
 		return -1;
 	/*
 	 * A locked instruction empties the store buffer. Without it a program that reads a

@@ -5,17 +5,22 @@
  *
  *   work NAME FLOOD_ARGUMENT...         frames, described as flood's command line does
  *   fixed NAME SPORT FLOOD_ARGUMENT...  the same, always from that port, with nothing random
+ *   frame NAME LENGTH STEP HEX          one TCP/IPv4 frame: HEX, then zeros up to LENGTH;
+ *                                       STEP more in sequence number each time
  *   replay WORK NETNS IFACE SYSTEM N    N frames to a program, without a wire: ns each, verdict
  *   live WORK NETNS IFACE N             N frames out of a veth: CPU ns, frames
  *   attach NETNS IFACE PROGRAM          puts a program of the meter's own on, detach takes it off
  *   detach NETNS IFACE
  *   back                                frames that reached sinks so far
  *   fill PATH                           sets every bit of a pinned array
+ *   flows PATH BITS CLIENT SPORT SERVER DPORT
+ *                                       established flows of 2^BITS clients into a pinned table
  *   programs                            id name verified instructions, for each loaded
  *
  * SYSTEM: bare_drop, bare_tx, bare_pass, or attached, what IFACE has on.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,12 +40,14 @@
 
 #include "frame.h"
 #include "settings.h"
+#include "suite/tables.h"
 #include "bench/suite/meter.skel.h"
 
 #define NS_PER_S 1000000000ULL
 #define WORDS_MOST 32
 #define WORKS_MOST 64
 #define WIRE_LEAST 60 /* bytes, as a wire pads */
+#define FRAME_MOST 1514
 /*
  * Bytes more than any frame has, so that each is shortened. A live frame whose length was
  * left alone keeps the one its last receiver gave it: the kernel's xdp_test_run_batch()
@@ -158,26 +165,26 @@ static void describe(struct meter_bpf *skel, const struct settings *s, int sport
 	to->l4_at = frame_l4_at(&s->spec);
 	to->v6 = s->spec.v6;
 	to->any_port = !s->spec.port;
+	to->sport = s->spec.sport;
 	to->any_unicast = s->sources.all;
 	to->as_is = sport != 0;
 }
 
-static int load_work(const char *name, int sport, int count, char **argument)
+/* A skeleton to describe a work in, for finish_work(); NULL if there are too many. */
+static struct meter_bpf *begin_work(void)
 {
-	char *argv[WORDS_MOST + 2] = {"meter", "veth"};
-	struct settings s = {.spec = {.port = 80, .options = tcp_options},
-			     .kinds = {frame_kinds},
-			     .kind_count = 1,
-			     .cpu = -1};
-	struct meter_bpf *skel = meter_bpf__open();
-	struct bpf_program *prog;
-	struct work *w = &works[work_count];
+	struct meter_bpf *skel = work_count < WORKS_MOST ? meter_bpf__open() : NULL;
 
-	if (!skel || work_count == WORKS_MOST)
-		return fail("no more works");
-	memcpy(argv + 2, argument, count * sizeof(*argv));
-	settings_parse(&s, count + 2, argv);
-	describe(skel, &s, sport);
+	if (!skel)
+		fail("no more works");
+	return skel;
+}
+
+static int finish_work(const char *name, struct meter_bpf *skel)
+{
+	struct work *w = &works[work_count];
+	struct bpf_program *prog;
+
 	bpf_object__for_each_program(prog, skel->obj) bpf_program__set_autoload(
 		prog, prog == skel->progs.replay || prog == skel->progs.live);
 	if (meter_bpf__load(skel)) {
@@ -192,6 +199,23 @@ static int load_work(const char *name, int sport, int count, char **argument)
 	return puts("ok") < 0;
 }
 
+static int load_work(const char *name, int sport, int count, char **argument)
+{
+	char *argv[WORDS_MOST + 2] = {"meter", "veth"};
+	struct settings s = {.spec = {.port = 80, .options = tcp_options},
+			     .kinds = {frame_kinds},
+			     .kind_count = 1,
+			     .cpu = -1};
+	struct meter_bpf *skel = begin_work();
+
+	if (!skel)
+		return -1;
+	memcpy(argv + 2, argument, count * sizeof(*argv));
+	settings_parse(&s, count + 2, argv);
+	describe(skel, &s, sport);
+	return finish_work(name, skel);
+}
+
 static int do_work(int count, char **word)
 {
 	return load_work(word[0], 0, count - 1, word + 1);
@@ -200,6 +224,26 @@ static int do_work(int count, char **word)
 static int do_fixed(int count, char **word)
 {
 	return load_work(word[0], atoi(word[1]), count - 2, word + 2);
+}
+
+static int do_frame(int count, char **word)
+{
+	struct meter_bpf *skel = begin_work();
+	unsigned int byte, i;
+	struct flood_frame *f;
+
+	if (!skel)
+		return -1;
+	f = (struct flood_frame *)&skel->rodata->frames[0];
+	for (i = 0; i < FLOOD_FRAME_MAX && sscanf(word[3] + 2 * i, "%2x", &byte) == 1; i++)
+		f->byte[i] = byte;
+	f->length = atoi(word[1]);
+	if (f->length < i || f->length > FRAME_MOST)
+		return fail("a frame has %u to %u bytes", i, FRAME_MOST);
+	skel->rodata->frame_room = f->length + ROOM_OVER;
+	skel->rodata->as_is = 1;
+	skel->rodata->seq_step = atoi(word[2]);
+	return finish_work(word[0], skel);
 }
 
 static struct work *find_work(const char *name)
@@ -231,7 +275,7 @@ static int open_system(const char *name, int ifindex)
 static int run(const struct bpf_program *prog, unsigned int room, int ifindex, uint32_t repeat,
 	       uint32_t flags, uint32_t *ret_ns, uint32_t *ret_verdict)
 {
-	uint8_t frame[FLOOD_FRAME_MAX] = {};
+	uint8_t frame[FRAME_MOST + ROOM_OVER] = {};
 	struct xdp_md ctx = {.data_end = room, .ingress_ifindex = ifindex};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = room, .ctx_in = &ctx,
 		    .ctx_size_in = sizeof(ctx), .repeat = repeat, .flags = flags);
@@ -318,28 +362,24 @@ static int do_back(int count, char **word)
 
 static int do_fill(int count, char **word)
 {
-	struct bpf_map_info info = {};
-	uint32_t length = sizeof(info), *key = NULL, entries;
-	uint64_t *ones = NULL;
-	int fd = bpf_obj_get(word[0]), r = fd < 0 ? fd : bpf_obj_get_info_by_fd(fd, &info, &length);
+	int r = table_fill(word[0]);
 
-	if (!r) {
-		key = calloc(info.max_entries, sizeof(*key));
-		ones = malloc(info.max_entries * sizeof(*ones));
-		r = key && ones && info.value_size == sizeof(*ones) ? 0 : -EINVAL;
-	}
-	for (uint32_t i = 0; !r && i < info.max_entries; i++) {
-		key[i] = i;
-		ones[i] = ~0ULL;
-	}
-	entries = info.max_entries;
-	if (!r)
-		r = bpf_map_update_batch(fd, key, ones, &entries, NULL);
-	free(key);
-	free(ones);
-	if (fd >= 0)
-		close(fd);
 	return r ? fail("fill %s: %s", word[0], strerror(-r)) : puts("ok") < 0;
+}
+
+static int do_flows(int count, char **word)
+{
+	struct sw_tuple first = {.sport = atoi(word[3]), .dport = atoi(word[5])};
+	struct in_addr client, server;
+	int r = -EINVAL;
+
+	if (inet_pton(AF_INET, word[2], &client) == 1 &&
+	    inet_pton(AF_INET, word[4], &server) == 1) {
+		first.saddr_lo = client.s_addr;
+		first.daddr_lo = server.s_addr;
+		r = table_flows(word[0], 1U << atoi(word[1]), &first);
+	}
+	return r ? fail("flows %s: %s", word[0], strerror(-r)) : puts("ok") < 0;
 }
 
 static int do_programs(int count, char **word)
@@ -367,11 +407,10 @@ static const struct command {
 	const char *name;
 	int words; /* at least */
 	int (*run)(int count, char **word);
-} commands[] = {{"work", 2, do_work},         {"fixed", 3, do_fixed},
-		{"replay", 5, do_replay},     {"live", 4, do_live},
-		{"attach", 3, do_attach},     {"detach", 2, do_detach},
-		{"back", 0, do_back},         {"fill", 1, do_fill},
-		{"programs", 0, do_programs}, {}};
+} commands[] = {{"work", 2, do_work},   {"fixed", 3, do_fixed},       {"replay", 5, do_replay},
+		{"live", 4, do_live},   {"attach", 3, do_attach},     {"detach", 2, do_detach},
+		{"back", 0, do_back},   {"fill", 1, do_fill},         {"frame", 4, do_frame},
+		{"flows", 6, do_flows}, {"programs", 0, do_programs}, {}};
 
 static int obey(char *line)
 {

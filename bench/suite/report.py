@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """A run's results as tables: plain for the terminal, Markdown for docs/performance.md."""
+import router
 from works import GOALS, LIVE
 
 
@@ -98,6 +99,42 @@ def proxy_table(result):
                  ["work", "host path", "proxy path", "proxy : host"], rows)
 
 
+def router_tables(result):
+    of, systems = result["router"], router.SYSTEMS
+    packets, shakes, bulk = of["packets"], of["handshakes"], of["bulk"]
+    yield Table("A router: ns of its CPU for each packet",
+                "64-byte segments of one established connection, in from the client and out from the server, and SYNs of a flood, all at full "
+                "speed; the share of those SYNs that reached the server. Handshakes: completed and closed, 10,000 a second. "
+                "Gbit/s: full frames of one connection, which GRO puts together where the stack sees them, for each second of the router's CPU.",
+                ["system", "segment in", "segment out", "SYN", "SYNs to the server", "handshake µs", "Gbit/s in", "Gbit/s out"],
+                [[label] + [with_range(packets[way][name]["ns"]) for way in ("in", "out", "syn")]
+                 + [f"{middle(packets['syn'][name]['arrived']) * 100:.0f} %", with_range(shakes[name]["us"])]
+                 + [with_range(bulk[way][name]) for way in ("in", "out")] for name, (label, _) in systems.items()])
+    yield Table("A router: one packet after the other of so many connections",
+                "The program alone, net of XDP_PASS; and ns of the router's CPU for all that it does to such a segment.",
+                ["connections", "proxy path alone", "router, proxy path", "router, conntrack"],
+                [[f"{int(count):,}"] + [with_range(cell[name]) for name in ("net_ns", "proxy", "conntrack")]
+                 for count, cell in of["flows"].items()])
+
+
+def router_goals(result, add):
+    packets, bulk, flows = (result["router"][name] for name in ("packets", "bulk", "flows"))
+
+    def worst(cells, over, under):
+        return min(middle(cells[way][over]) / middle(cells[way][under]) for way in ("in", "out"))
+
+    costs = {way: {name: cell["ns"] for name, cell in packets[way].items()} for way in ("in", "out")}
+    ratio = worst(costs, "conntrack", "proxy")
+    add("router, segments: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
+    ratio = worst(bulk, "proxy", "conntrack")
+    add("router, bytes: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
+    ratio = worst(costs, "synproxy", "forward")
+    add("router, segments: --forward : nftables synproxy", number(ratio), "≥ 3", ratio >= 3)
+    counts = list(flows.values())
+    ratio = middle(counts[-1]["proxy"]) / middle(counts[0]["proxy"])
+    add("router, a segment on one of 1 M flows : on the only one", number(ratio), "≤ 1.5", ratio <= 1.5)
+
+
 def goal_rows(result):
     cost, rows = result["cost"], []
 
@@ -138,6 +175,8 @@ def goal_rows(result):
         add("real connections at 90 % flood, p99", number(p99 / 1000 if p99 else None, " ms"), "≤ 5 ms", bool(p99) and p99 <= 5000)
     if "100" in probes:
         add("real connections at 100 % flood that fail", probes["100"]["failed"], "0", probes["100"]["failed"] == 0)
+    if result.get("router"):
+        router_goals(result, add)
     memory = result["attach"]["memory"] / 2**20
     add("memory per attach", f"{memory:.1f} MiB", "≤ 16 MiB", memory <= 16)
     return rows
@@ -167,6 +206,8 @@ def tables(result):
                     ["work", "unit", "no program", "XDP_PASS", "synward", ": XDP_PASS", ": none"],
                     [[cell["label"], cell["unit"]] + [number(middle(cell["systems"][name])) for name in ("none", "pass", "libxdp")]
                      + [with_spread(cell["over_pass"]), number(middle(cell["over_none"]))] for cell in result["established"].values()])
+    if result.get("router"):
+        yield from router_tables(result)
     if result.get("latency"):
         pauses = result["latency"]["pauses"]
         yield Table("Real connections beside a flood: connect, 16 bytes there and back",

@@ -6,6 +6,7 @@ from one to the next in no time. A lane is two network namespaces and a veth bet
   floods, load client, real clients          the system measured, listeners
   c0 10.9.0.1 fd09::1   ------ veth ------   s0 10.9.0.2 fd09::2, default route: c0
 """
+import contextlib
 import ctypes
 import glob
 import json
@@ -136,19 +137,69 @@ class Namespace:
         for name, value in values.items():
             self.run("tee", "/proc/sys/net/" + name.replace("__", "/"), input=str(value))
 
-    def listen(self, port):
-        """A listener on all addresses that nobody accepts from."""
+    @contextlib.contextmanager
+    def entered(self):
+        """Sockets made in here are of this namespace."""
         with open("/proc/self/ns/net") as home, open(self.path) as there:
             if libc.setns(there.fileno(), CLONE_NEWNET):
                 raise BenchError("setns: " + os.strerror(ctypes.get_errno()))
             try:
-                sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                sock.bind(("::", port))
-                sock.listen(BACKLOG)
-                return sock
+                yield
             finally:
                 libc.setns(home.fileno(), CLONE_NEWNET)
+
+    def listen(self, port):
+        """A listener on all addresses that nobody accepts from."""
+        with self.entered():
+            sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("::", port))
+            sock.listen(BACKLOG)
+            return sock
+
+    def connect(self, address, port):
+        """To a server that may still be starting."""
+        deadline = time.monotonic() + 2
+        with self.entered():
+            while True:
+                try:
+                    return socket.create_connection((address, port), timeout=5)
+                except ConnectionRefusedError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
+    def pin(self, name):
+        """A map of the guard in here."""
+        return glob.glob(f"/sys/fs/bpf/synward/{os.stat(self.path).st_ino}-*/{name}")[0]
+
+    def set_threaded(self, interface, value):
+        # A fresh /sys shows this namespace's interfaces.
+        run("ip", "netns", "exec", self.name, "sh", "-c", f"echo {value} >/sys/class/net/{interface}/threaded")
+
+    def receive_thread(self, interface, cpu, first=False):
+        """Of a veth, which otherwise has the sender's CPU do the receiver's work. It runs as the kernel starts
+        it, at nice 0; first: before any process, as a NIC's softirq would."""
+        before = pids_named(f"napi/{interface}-")
+        self.set_threaded(interface, 1)
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            new = pids_named(f"napi/{interface}-") - before
+            if new:
+                thread = new.pop()
+                os.sched_setaffinity(thread, {cpu})
+                if first:
+                    os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
+                return thread
+            time.sleep(0.02)
+        raise BenchError(f"no receive thread of {interface} appeared")
+
+    def spawn(self, stage, *command, cpu=None, nice=0, **options):
+        words = self.command(*(["taskset", "-c", cpu] if cpu is not None else []), *(["nice", "-n", nice] if nice else []), *command)
+        options.setdefault("stdout", subprocess.DEVNULL)
+        child = subprocess.Popen(words, text=True, stderr=subprocess.DEVNULL, **options)
+        stage.children.append(child)
+        return child
 
 
 class Lane:
@@ -183,37 +234,16 @@ class Lane:
         self.stage.meter.ask("attach", self.client.name, "c0", program)
 
     def own_receive_thread(self, cpu, first=False):
-        """Otherwise veth has the sender's CPU do the receiver's work. It runs as the kernel starts it, at
-        nice 0; first: before any process, as a NIC's softirq would."""
-        if self.receiver:
-            return self.receiver
-        before = pids_named("napi/s0-")
-        self.set_threaded(1)
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
-            new = pids_named("napi/s0-") - before
-            if new:
-                self.receiver = new.pop()
-                os.sched_setaffinity(self.receiver, {cpu})
-                if first:
-                    os.sched_setscheduler(self.receiver, os.SCHED_FIFO, os.sched_param(1))
-                return self.receiver
-            time.sleep(0.02)
-        raise BenchError("no receive thread of s0 appeared")
+        if not self.receiver:
+            self.receiver = self.server.receive_thread("s0", cpu, first)
+        return self.receiver
 
     def use_softirq(self):
-        self.set_threaded(0)
+        self.server.set_threaded("s0", 0)
         self.receiver = None
 
-    def set_threaded(self, value):
-        run("ip", "netns", "exec", self.server.name, "sh", "-c", f"echo {value} >/sys/class/net/s0/threaded")
-
-    def spawn(self, netns, *command, cpu=None, nice=0, **options):
-        words = netns.command(*(["taskset", "-c", cpu] if cpu is not None else []), *(["nice", "-n", nice] if nice else []), *command)
-        options.setdefault("stdout", subprocess.DEVNULL)
-        child = subprocess.Popen(words, text=True, stderr=subprocess.DEVNULL, **options)
-        self.stage.children.append(child)
-        return child
+    def spawn(self, netns, *command, **options):
+        return netns.spawn(self.stage, *command, **options)
 
     def flood(self, *words, cpu):
         return self.spawn(self.client, FLOOD, "c0", "--to", SERVER_V4, "--dst-mac", SERVER_MAC, "-j", *words,
@@ -224,10 +254,6 @@ class Lane:
         self.attached = True
         self.server.run(SYNWARD, "attach", "s0", *options)
         self.attach_s = time.monotonic() - began
-
-    def pin(self, name):
-        inode = os.stat(self.server.path).st_ino
-        return glob.glob(f"/sys/fs/bpf/synward/{inode}-*/{name}")[0]
 
     def snmp(self, name):
         """A counter of the server's kernel, such as TcpPassiveOpens."""
@@ -348,7 +374,7 @@ class Stage:
         for path in glob.glob(f"/run/netns/{PREFIX}*"):
             pid = int(os.path.basename(path).removeprefix(PREFIX).split("-")[0])
             if pid == os.getpid() if own else not os.path.exists(f"/proc/{pid}"):
-                subprocess.run(["nsenter", f"--net={path}", SYNWARD, "detach", "s0"], capture_output=True)
+                subprocess.run(["nsenter", f"--net={path}", SYNWARD, "detach", "--all"], capture_output=True)
                 subprocess.run(["ip", "netns", "delete", os.path.basename(path)], capture_output=True)
 
     def close(self):
