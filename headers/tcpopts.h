@@ -38,47 +38,56 @@ struct sw_optbuf {
 	__u8 byte[64];
 };
 
-static __always_inline __u32 sw_opt_be32(const struct sw_optbuf *buf, __u32 at)
+static __always_inline __u32 sw_opt_be32_at(const __u8 *byte)
 {
-	return (__u32)buf->byte[at & 63] << 24 | (__u32)buf->byte[(at + 1) & 63] << 16 |
-	       (__u32)buf->byte[(at + 2) & 63] << 8 | buf->byte[(at + 3) & 63];
+	__u32 word;
+
+	__builtin_memcpy(&word, byte, sizeof(word));
+	return __builtin_bswap32(word);
 }
 
+static __always_inline __u32 sw_opt_be32(const struct sw_optbuf *buf, __u32 at)
+{
+	return sw_opt_be32_at(buf->byte + (at & 63));
+}
+
+#define SW_OPTWORD_NOPS 0x01010101 /* the same in either byte order */
+
 /*
- * One option at position `at`; returns the position of the next, or `length` where
- * reading ends. Agrees with tcp_parse_options() of the kernel: an option of the wrong
- * size is passed over, a silly or cut-off one ends the list, of two the last counts.
+ * What stands at position `at`, below length: an option, or one or four NOPs. Returns the
+ * position behind it, or `length` where reading ends. Agrees with tcp_parse_options() of
+ * the kernel: an option of the wrong size is passed over, a silly or cut-off one ends the
+ * list, of two the last counts.
  */
 static __always_inline __u32 sw_tcpopt_one(const struct sw_optbuf *buf, __u32 at, __u32 length,
 					   struct sw_tcpopts *opts)
 {
-	__u8 kind = buf->byte[at & 63];
-	__u32 size;
+	const __u8 *option = buf->byte + (at & 63); /* below 40, which the verifier is not told */
+	__u8 kind = option[0], size = option[1];
 
-	if (kind == SW_TCPOPT_EOL)
-		return length;
-	if (kind == SW_TCPOPT_NOP)
+	if (kind == SW_TCPOPT_NOP) {
+		if (at + 4 <= length && sw_opt_be32_at(option) == SW_OPTWORD_NOPS)
+			return at + 4;
 		return at + 1;
-	if (at + 1 >= length)
-		return length;
-	size = buf->byte[(at + 1) & 63];
-	if (size < 2 || at + size > length)
+	}
+	/* Where no size stands any more, the option ends behind the last byte whatever is there. */
+	if (kind == SW_TCPOPT_EOL || size < 2 || at + size > length)
 		return length;
 
 	if (kind == SW_TCPOPT_MSS && size == 4) {
-		__u16 mss = (__u16)(sw_opt_be32(buf, at) & 0xffff);
+		__u16 mss = (__u16)(sw_opt_be32_at(option) & 0xffff);
 
 		if (mss) /* as the kernel: 0 offers nothing */
 			opts->mss = mss;
 	} else if (kind == SW_TCPOPT_WSCALE && size == 3) {
-		__u8 shift = buf->byte[(at + 2) & 63];
+		__u8 shift = option[2];
 
 		opts->wscale = shift > SW_WSCALE_MAX ? SW_WSCALE_MAX : shift;
 	} else if (kind == SW_TCPOPT_SACK_PERM && size == 2) {
 		opts->flags |= SW_OPT_SACK;
 	} else if (kind == SW_TCPOPT_TSTAMP && size == 10) {
-		opts->tsval = sw_opt_be32(buf, at + 2);
-		opts->tsecr = sw_opt_be32(buf, at + 6);
+		opts->tsval = sw_opt_be32_at(option + 2);
+		opts->tsecr = sw_opt_be32_at(option + 6);
 		opts->flags |= SW_OPT_TSTAMP;
 	} else if (kind == SW_TCPOPT_MD5 || kind == SW_TCPOPT_AO) {
 		opts->flags |= SW_OPT_SIGNED;
@@ -86,30 +95,36 @@ static __always_inline __u32 sw_tcpopt_one(const struct sw_optbuf *buf, __u32 at
 	return at + size;
 }
 
-/* Reading the options of one segment, step by step: at most SW_TCPOPT_MAX steps. */
+/* Reading the options of one segment. */
 struct sw_optread {
 	struct sw_optbuf buf;
 	struct sw_tcpopts opts;
-	__u32 at, length; /* bytes; length is at most SW_TCPOPT_MAX */
+	__u32 start, length; /* bytes; start is 0 */
 };
 
-/* The buffer is filled by the caller. */
-static __always_inline void sw_optread_start(struct sw_optread *r, __u32 length)
+/*
+ * All of them, into r->opts; the buffer is filled by the caller. The verifier must not know
+ * where reading stands and ends, or it follows each value and runs out of instructions ("BPF
+ * program is too large", clang 14 to 19, Linux 6.18): both come out of memory, the end at
+ * each step, and a step ends anywhere below 64.
+ */
+static __always_inline void sw_optread_all(struct sw_optread *r, __u32 length)
 {
+	__u32 at;
+	int i;
+
 	r->opts = (struct sw_tcpopts){ .wscale = SW_WSCALE_NONE };
-	r->at = 0;
-	r->length = length;
-}
-
-/* 0 while there is more to read. */
-static __always_inline int sw_optread_step(struct sw_optread *r)
-{
-	__u32 at = *(volatile __u32 *)&r->at;
-
-	if (at >= r->length)
-		return 1;
-	*(volatile __u32 *)&r->at = sw_tcpopt_one(&r->buf, at, r->length, &r->opts);
-	return 0;
+	*(volatile __u32 *)&r->start = 0;
+	*(volatile __u32 *)&r->length = length;
+	at = *(volatile __u32 *)&r->start;
+	for (i = 0; i < SW_TCPOPT_MAX; i++) {
+		__asm__ volatile("" : "+r"(at));
+		at &= 63;
+		length = *(volatile __u32 *)&r->length;
+		if (at >= length)
+			break;
+		at = sw_tcpopt_one(&r->buf, at, length, &r->opts);
+	}
 }
 
 /* Options that are whole 32-bit words, as they lie in memory. */
@@ -118,7 +133,6 @@ struct sw_optwords {
 };
 
 #define SW_OPTWORD(a, b, c, d) ((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
-#define SW_OPTWORD_NOPS	       0x01010101 /* the same in either byte order */
 #define SW_OPTWORD_SACK_TS     SW_OPTWORD(SW_TCPOPT_SACK_PERM, 2, SW_TCPOPT_TSTAMP, 10)
 #define SW_OPTWORD_NOPS_TS     SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_TSTAMP, 10)
 #define SW_OPTWORD_NOPS_SACK   SW_OPTWORD(SW_TCPOPT_NOP, SW_TCPOPT_NOP, SW_TCPOPT_SACK_PERM, 2)

@@ -80,15 +80,10 @@ __noinline int sw_options_skb(struct __sk_buff *skb, const struct sw_packet *pkt
 			      struct sw_tcpopts *ret)
 {
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
-	int i;
 
 	if (!mine || !pkt || !ret)
 		return 0;
-	sw_optread_start(&mine->answer, sw_skb_options(skb, pkt, &mine->answer.buf));
-	for (i = 0; i < SW_TCPOPT_MAX; i++) {
-		if (sw_optread_step(&mine->answer))
-			break;
-	}
+	sw_optread_all(&mine->answer, sw_skb_options(skb, pkt, &mine->answer.buf));
 	*ret = mine->answer.opts;
 	return 0;
 }

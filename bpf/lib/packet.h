@@ -281,48 +281,61 @@ static __always_inline bool sw_frame_complete(struct xdp_md *ctx, const struct s
 /*
  * Copies the segment's options, 4 bytes at a time, into buf and returns how many bytes
  * there are; the data offset may promise more than the frame holds, those stay unread.
+ * ret_sum: of the words copied.
  */
-static __always_inline __u32 sw_copy_options(struct xdp_md *ctx, const struct sw_packet *pkt,
-					     struct sw_optbuf *buf)
+static __always_inline __u32 sw_copy_words(struct xdp_md *ctx, __u32 l4_offset, __u32 header_length,
+					   struct sw_optbuf *buf, __u64 *ret_sum)
 {
 	void *end = (void *)(long)ctx->data_end;
-	__u32 length = pkt->header_length - (__u32)sizeof(struct tcphdr);
-	__u32 *from = sw_l4(ctx, pkt) + sizeof(struct tcphdr);
+	__u32 *from = (void *)(long)ctx->data + (l4_offset & SW_L4_OFFSET_MASK) + sizeof(struct tcphdr);
+	__u32 length = header_length - (__u32)sizeof(struct tcphdr);
 	__u32 *to = (__u32 *)buf->byte;
+	__u64 sum = 0;
 	int i;
 
-	if (pkt->header_length < sizeof(struct tcphdr))
+	*ret_sum = 0;
+	if (header_length < sizeof(struct tcphdr))
 		return 0;
 #pragma unroll
 	for (i = 0; i < SW_TCPOPT_MAX / 4; i++) {
 		if (i * 4U >= length)
 			break;
-		if ((void *)(from + i + 1) > end)
-			return i * 4;
+		if ((void *)(from + i + 1) > end) {
+			length = i * 4;
+			break;
+		}
 		to[i] = from[i];
+		sum += from[i];
 	}
+	*ret_sum = sum;
 	return length;
 }
 
+static __always_inline __u32 sw_copy_options(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     struct sw_optbuf *buf)
+{
+	__u64 unused;
+
+	return sw_copy_words(ctx, pkt->l4_offset, pkt->header_length, buf, &unused);
+}
+
 /*
- * Any options, byte by byte. Where reading stands is kept in the map, not in registers:
- * the verifier would follow each value it can have and run out of instructions ("BPF
- * program is too large", clang 16, Linux 6.18).
+ * Any options, one by one, into local.read. Returns the sum of their words, for the checksum,
+ * or SW_OPTIONS_CUT: the data offset promises more than the frame holds, what it holds is read.
  */
-__noinline int sw_options_any(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
+#define SW_OPTIONS_CUT (~0ULL)
+
+__noinline __u64 sw_options_any(struct xdp_md *ctx, __u32 l4_offset, __u32 header_length)
 {
 	struct sw_local *mine = SW_THE(local);
-	int i;
+	__u32 length;
+	__u64 sum;
 
-	if (!mine || !pkt || !ret)
-		return 0;
-	sw_optread_start(&mine->read, sw_copy_options(ctx, pkt, &mine->read.buf));
-	for (i = 0; i < SW_TCPOPT_MAX; i++) {
-		if (sw_optread_step(&mine->read))
-			break;
-	}
-	*ret = mine->read.opts;
-	return 0;
+	if (!mine)
+		return SW_OPTIONS_CUT;
+	length = sw_copy_words(ctx, l4_offset, header_length, &mine->read.buf, &sum);
+	sw_optread_all(&mine->read, length);
+	return length + sizeof(struct tcphdr) == header_length ? sum : SW_OPTIONS_CUT;
 }
 
 /*
@@ -358,18 +371,37 @@ static __always_inline bool sw_options_common(struct xdp_md *ctx, const struct s
 #undef SW_OPTIONS_OF
 }
 
+/* A plain frame's options: as above, or all of them one by one. False: not there, or not a plain frame. */
+static __always_inline bool sw_options_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     struct sw_tcpopts *ret, __u64 *ret_sum)
+{
+	struct sw_local *mine;
+
+	if (sw_options_common(ctx, pkt, ret, ret_sum))
+		return true;
+	*ret_sum = sw_options_any(ctx, pkt->l4_offset, pkt->header_length);
+	mine = SW_THE(local);
+	if (*ret_sum == SW_OPTIONS_CUT || !mine)
+		return false;
+	*ret = mine->read.opts;
+	return true;
+}
+
 /*
  * The segment's options into *ret. A function of its own, like all that branches much:
  * the verifier walks it once and not for each way that leads to it.
  */
 __noinline int sw_options(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_tcpopts *ret)
 {
+	struct sw_local *mine = SW_THE(local);
 	__u64 unused;
 
-	if (!pkt || !ret)
+	if (!pkt || !ret || !mine)
 		return 0;
-	if (!sw_options_common(ctx, pkt, ret, &unused))
-		sw_options_any(ctx, pkt, ret);
+	if (!sw_options_common(ctx, pkt, ret, &unused)) {
+		sw_options_any(ctx, pkt->l4_offset, pkt->header_length);
+		*ret = mine->read.opts;
+	}
 	return 0;
 }
 

@@ -146,7 +146,7 @@ static __always_inline enum sw_syn_read sw_syn_read_plain(struct xdp_md *ctx, co
 	struct tcphdr *tcp = sw_l4(ctx, pkt);
 	__u64 sum, pseudo, options;
 
-	if (pkt->l4_length != pkt->header_length || !sw_options_common(ctx, pkt, ret, &options))
+	if (pkt->l4_length != pkt->header_length || !sw_options_plain(ctx, pkt, ret, &options))
 		return SW_SYN_UNFAMILIAR;
 	if (!pkt->tuple.family_v6) {
 		struct iphdr *ip = sw_l3(ctx, pkt);

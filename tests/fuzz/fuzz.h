@@ -20,28 +20,29 @@
 
 int LLVMFuzzerTestOneInput(const __u8 *data, size_t size);
 
-/* Reads options as the packet path does; rest stands in the buffer behind them. */
-static inline struct sw_tcpopts read_options(const __u8 *data, __u32 length, int rest)
-{
-	struct sw_optread r;
-	__u32 at = 0;
-
-	memset(&r.buf, rest, sizeof(r.buf));
-	memcpy(r.buf.byte, data, length);
-	sw_optread_start(&r, length);
-	while (!sw_optread_step(&r)) {
-		MUST(r.at > at);
-		MUST(r.at <= length);
-		at = r.at;
-	}
-	MUST(r.at == length);
-	return r.opts;
-}
-
 static inline int same_options(const struct sw_tcpopts *a, const struct sw_tcpopts *b)
 {
 	return a->mss == b->mss && a->wscale == b->wscale && a->flags == b->flags &&
 	       a->tsval == b->tsval && a->tsecr == b->tsecr;
+}
+
+/* Reads options as the packet path does; rest stands in the buffer behind them. */
+static inline struct sw_tcpopts read_options(const __u8 *data, __u32 length, int rest)
+{
+	struct sw_tcpopts one_by_one = {.wscale = SW_WSCALE_NONE};
+	struct sw_optread r;
+	__u32 at, next;
+
+	memset(&r.buf, rest, sizeof(r.buf));
+	memcpy(r.buf.byte, data, length);
+	sw_optread_all(&r, length);
+	for (at = 0; at < length; at = next) {
+		next = sw_tcpopt_one(&r.buf, at, length, &one_by_one);
+		MUST(next > at);
+		MUST(next <= length);
+	}
+	MUST(same_options(&r.opts, &one_by_one));
+	return r.opts;
 }
 
 #endif

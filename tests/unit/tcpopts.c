@@ -53,29 +53,29 @@ static struct kernel_opts kernel_parse(const __u8 *ptr, int length)
 	return o;
 }
 
-/* Reads the way the packet path does. Behind the options stand bytes that must not count. */
-static struct sw_tcpopts parse_before(const __u8 *byte, __u32 length, __u8 rest)
-{
-	struct sw_optread r;
-	int steps = 0;
-	__u32 at = 0;
-
-	memset(&r.buf, rest, sizeof(r.buf));
-	memcpy(r.buf.byte, byte, length);
-	sw_optread_start(&r, length);
-	while (!sw_optread_step(&r)) {
-		cr_assert_gt(r.at, at, "goes forward");
-		cr_assert_leq(r.at, length, "stays inside");
-		cr_assert_leq(++steps, SW_TCPOPT_MAX);
-		at = r.at;
-	}
-	return r.opts;
-}
-
 static int same(const struct sw_tcpopts *a, const struct sw_tcpopts *b)
 {
 	return a->mss == b->mss && a->wscale == b->wscale && a->flags == b->flags &&
 	       a->tsval == b->tsval && a->tsecr == b->tsecr;
+}
+
+/* Reads the way the packet path does. Behind the options stand bytes that must not count. */
+static struct sw_tcpopts parse_before(const __u8 *byte, __u32 length, __u8 rest)
+{
+	struct sw_tcpopts one_by_one = {.wscale = SW_WSCALE_NONE};
+	struct sw_optread r;
+	__u32 at, next;
+
+	memset(&r.buf, rest, sizeof(r.buf));
+	memcpy(r.buf.byte, byte, length);
+	sw_optread_all(&r, length);
+	for (at = 0; at < length; at = next) {
+		next = sw_tcpopt_one(&r.buf, at, length, &one_by_one);
+		cr_assert_gt(next, at, "goes forward");
+		cr_assert_leq(next, length, "stays inside");
+	}
+	cr_assert(same(&r.opts, &one_by_one), "reads all of them");
+	return r.opts;
 }
 
 static struct sw_tcpopts parse(const __u8 *byte, __u32 length)

@@ -119,9 +119,7 @@ static void read_options(struct reader *r, struct segment *s, __u32 length)
 		length = s->captured - r->at;
 	memset(&read, 0, sizeof(read));
 	memcpy(read.buf.byte, s->frame + r->at, length);
-	sw_optread_start(&read, length);
-	while (!sw_optread_step(&read))
-		;
+	sw_optread_all(&read, length);
 	s->options = read.opts;
 }
 
