@@ -238,6 +238,10 @@ def handshakes(stage, plan):
     for system in systems:
         stage.lane(system).client_end("sink")
         stage.lane(system).use_softirq()
+    for cells in samples.values():
+        for scene, cell in cells.items():
+            kernel = samples["cookies1"][scene]["cpu_us"]
+            cell["of_kernel"] = [us / theirs for us, theirs in zip(cell["cpu_us"], kernel) if us and theirs]
     return {system: {scene: {name: spread(values) for name, values in cell.items()} for scene, cell in of.items()}
             for system, of in samples.items()}
 
