@@ -38,7 +38,7 @@ class Plan:
         self.traffic_s = 1 # iperf3 and wrk know whole seconds
         self.traffic_rounds = 1 if quick else 7
         self.router_rounds = 3 if quick else 7
-        self.router_hand_rounds = 1 if quick else 7
+        self.router_slow_rounds = 1 if quick else 7
         self.probe_s = 0.5 if quick else 1.5
         self.probe_rounds = 1 if quick else 3
         self.probe_rate = 500
