@@ -87,13 +87,28 @@ static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_pack
 	return sw_find_cookie(pkt, scene->start, ret);
 }
 
+/* State of the socket of this machine's own that has the segment's tuple; 0: there is none. */
+static __always_inline int own_socket(struct xdp_md *ctx, const struct sw_packet *pkt,
+				      const struct sw_scene *scene)
+{
+	return sw_known_maybe(scene->state, pkt->hash) ?
+		       sw_socket_lookup(ctx, sw_tuple_kept(&pkt->tuple)) : 0;
+}
+
+/* A connection without a flow: its server spoke, or its socket is here. */
+static __always_inline bool is_direct(struct xdp_md *ctx, const struct sw_packet *pkt,
+				      const struct sw_scene *scene)
+{
+	return sw_direct_known(pkt->hash) || own_socket(ctx, pkt, scene);
+}
+
 /* An ACK of no flow and without a cookie. */
 static __always_inline enum sw_reason judge_direct(const struct sw_packet *pkt,
-						   const struct sw_scene *scene)
+						   const struct sw_scene *scene, int socket)
 {
 	struct sw_local *mine = SW_THE(local);
 
-	if (sw_direct_known(pkt->hash))
+	if (socket || sw_direct_known(pkt->hash))
 		return SW_DIRECT_SEGMENT;
 	/* If the server has the connection, what it answers proves it. */
 	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns) ? SW_ACK_UNPROVEN
@@ -139,9 +154,16 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 						    const struct sw_scene *scene, const bool plain)
 {
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	int socket = own_socket(ctx, pkt, scene);
 
+	/*
+	 * Before the cookie: where the guard was on another path when the connection was made, and
+	 * nobody has said anything on it yet, the client's first segment brings the cookie again.
+	 */
+	if (socket && socket != SW_TCP_TIME_WAIT && socket != SW_TCP_NEW_SYN_RECV)
+		return SW_DIRECT_SEGMENT;
 	if (!mine || !find_cookie(ctx, pkt, scene, &mine->found))
-		return judge_direct(pkt, scene);
+		return judge_direct(pkt, scene, socket);
 	return open_flow(ctx, pkt, scene, &mine->found.agreed, mine->found.isn);
 }
 
@@ -186,9 +208,9 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	case SW_SEG_ACK:
 		return sw_mode_judge(ctx, pkt, scene, false);
 	case SW_SEG_SYNACK:
-		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
+		return is_direct(ctx, pkt, scene) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
 	case SW_SEG_RST:
-		return sw_direct_known(pkt->hash) ? SW_DIRECT_SEGMENT : SW_RST_UNKNOWN;
+		return is_direct(ctx, pkt, scene) ? SW_DIRECT_SEGMENT : SW_RST_UNKNOWN;
 	default:
 		return SW_FLAGS_INVALID;
 	}

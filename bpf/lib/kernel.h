@@ -217,7 +217,7 @@ extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk,
 				   struct bpf_tcp_req_attrs *attrs, int attrs__sz) __ksym;
 
 /* linux/tcp_states.h */
-enum { SW_TCP_LISTEN = 10 };
+enum { SW_TCP_TIME_WAIT = 6, SW_TCP_LISTEN = 10, SW_TCP_NEW_SYN_RECV = 12 };
 
 #define SW_AF_INET  2
 #define SW_AF_INET6 10

@@ -23,12 +23,13 @@ static __always_inline __u32 sw_sock_tuple(const struct sw_tuple *t, __be16 spor
 	return sizeof(ret->ipv4);
 }
 
+/* The state (TCP_*) of the socket that has this very tuple; 0: there is none. */
 __noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
-	int exists;
 	__u32 length;
+	int state;
 
 	if (!t)
 		return 0;
@@ -40,9 +41,9 @@ __noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
 		sk = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	exists = sk->state != SW_TCP_LISTEN;
+	state = sk->state != SW_TCP_LISTEN ? sk->state : 0;
 	bpf_sk_release(sk);
-	return exists;
+	return state;
 }
 
 /* True if a socket has this very tuple: established, in TIME-WAIT, or a request. */

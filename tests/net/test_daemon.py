@@ -501,8 +501,9 @@ def test_route_metrics_changed_at_run_time_are_seen(plain_bed, daemon):
         assert wait_until(lambda: alike() == plain, 40, 0.5)
 
 
-def test_ports_redirected_later_are_left_alone(plain_bed, daemon):
+def test_ports_redirected_later_are_left_alone_on_the_host_path(plain_bed, daemon):
     bed = plain_bed
+    daemon.write(PLAIN + "path = host\n")
     daemon.start()
     bed.server.nft("table ip synward_test {\n chain pre {\n type nat hook prerouting priority -100\n tcp dport 8080 dnat to 10.1.0.9:80\n }\n}\n")
     assert daemon.says("port 8080 is redirected") and ports_of(bed.guard) == "1-8079,8081-65535"

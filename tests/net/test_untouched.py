@@ -256,6 +256,7 @@ def test_point_15_dnated_port_reaches_its_container(bed, family, userland_proxy)
         bed.server.run("nft", "-f", "-", check=False, input=f"delete table {'ip' if family == 'ipv4' else 'ip6'} swt_dnat\n")
         if proxy:
             proxy.close()
+        bed.guard.detach()  # on the proxy path it would stay
         bed.guard.attach(bed.mode, "-p", "auto")
 
 

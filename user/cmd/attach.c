@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
 	{"path", OPT_PATH, "PATH", 0,
 	 "auto, host, compat or proxy: how a connection gets its socket (auto: proxy with --to, "
 	 "--flows or --forward, or where a port to guard is redirected, else host or compat, the "
-	 "best this kernel can)",
+	 "best that can go here). On a guarded interface it can change to proxy alone",
 	 0},
 	{"to", OPT_TO, "PREFIX,...", 0,
 	 "On the proxy path: the servers to shield (default: the addresses of this machine)", 0},

@@ -111,11 +111,9 @@ static struct plan plan_of(struct doctor *d, const struct guard *g)
 	if (!netdev_peer(g->ifindex, &peer) &&
 	    (peer == NETDEV_PEER_NO_XDP || peer == NETDEV_PEER_UNSEEN))
 		plan.mode = SW_XDP_GENERIC;
-	path_choose(PATH_AUTO, &plan.path, &(struct why){}, &ignored);
 	setup.ports = plan.ports;
 	d->check = &choice;
-	if (setup_needs_proxy(&setup, g))
-		plan.path = SW_PATH_PROXY;
+	setup_choose_path(&setup, g, &plan.path, &ignored);
 	return plan;
 }
 

@@ -52,8 +52,11 @@ static int check_one_fixed(const struct member *member, const struct setup *next
 		return cannot_change(why, member->name, "xdp", xdp_mode_name(info->xdp_mode));
 	if (next->kind != (int)info->attach_kind)
 		return cannot_change(why, member->name, "attach", xdp_kind_name(info->attach_kind));
-	if (setup_path(next) != PATH_AUTO && setup_path(next) != (int)info->path)
+	if (setup_path(next) != PATH_AUTO && setup_path(next) != SW_PATH_PROXY &&
+	    setup_path(next) != (int)info->path)
 		return cannot_change(why, member->name, "path", path_name(info->path));
+	if (info->path != SW_PATH_PROXY)
+		return 0;
 	if (running && next->targets.flows != running->flows)
 		return cannot_change(why, member->name, "flows", "another number of them");
 	if (running && strcmp(next->forward, running->forward))
@@ -89,8 +92,10 @@ static int bring(struct members *m, const struct config *next,
 
 	if (!member)
 		return why_is(why, -E2BIG, "too many interfaces");
-	if (member->on)
-		return member_update(m, member, next, interface, why);
+	if (member->on) {
+		err = member_follow_path(m, member, next, interface, why);
+		return err ?: member_update(m, member, next, interface, why);
+	}
 	err = member_put_on(m, member, next, interface, why);
 	if (err > 0)
 		return 0;
@@ -182,9 +187,13 @@ void members_refresh(struct members *m)
 	int i;
 
 	for (i = 0; i < m->count; i++) {
-		interface = config_interface(m->config, m->item[i].name);
-		if (m->item[i].on && interface &&
-		    member_update_settings(m, &m->item[i], interface, &why))
+		struct member *member = &m->item[i];
+
+		interface = config_interface(m->config, member->name);
+		if (!member->on || !interface)
+			continue;
+		if (member_follow_path(m, member, m->config, interface, &why) ||
+		    member_update_settings(m, member, interface, &why))
 			log_say(m->log, LOG_ERR, NULL, "%s", why.text);
 	}
 }

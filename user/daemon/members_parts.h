@@ -21,6 +21,13 @@ int member_update(struct members *m, struct member *member, const struct config 
 int member_update_settings(struct members *m, struct member *member,
 			   const struct config_interface *interface, struct why *why);
 
+/*
+ * To the proxy path, if the section asks for it, or leaves the choice and the guard's path no
+ * longer suits. Where that was its own choice and fails, it stays and 0 is returned.
+ */
+int member_follow_path(struct members *m, struct member *member, const struct config *config,
+		       const struct config_interface *interface, struct why *why);
+
 void member_take_off(struct members *m, struct member *member);
 
 /* Closes what is held of a guard, which itself stays as it is. */

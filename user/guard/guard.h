@@ -21,6 +21,7 @@
 /* Pins beside those of the maps, which are named like the maps. */
 #define GUARD_XDP_LINK "xdp_link"
 #define GUARD_TC_LINK "tc_link"
+#define GUARD_TC_NEXT "tc_next" /* the other way's, until it is tc_link */
 #define GUARD_CLSACT "made_clsact" /* an empty directory: the qdisc is ours to remove */
 
 struct guard {

@@ -119,42 +119,67 @@ static bool same_shape(const struct bpf_map *map, int fd)
 	       info.max_entries == bpf_map__max_entries(map);
 }
 
-static bool same_abi(const struct host_maps *maps)
+int host_maps_info(const struct host_maps *maps, struct sw_info *ret)
 {
 	int fd = host_maps_fd(maps, "info");
 	struct sw_info info;
 	__u32 zero = 0;
 
-	return fd >= 0 && !bpf_map_lookup_elem(fd, &zero, &info) && info.abi == SW_ABI;
+	if (fd < 0 || bpf_map_lookup_elem(fd, &zero, &info) || info.abi != SW_ABI)
+		return -EPROTO;
+	*ret = info;
+	return 0;
+}
+
+/*
+ * What each path reads in its own way, or has to itself: the old programs go on with theirs
+ * until the new ones have taken over. `config` is among them because ports left out of it are
+ * how one of two programs on a hook is told to let all by.
+ */
+static bool is_paths_own(const char *name)
+{
+	static const char *const own[] = {"config", "info", "listeners", "starts", "closed"};
+	size_t i;
+
+	for (i = 0; i < sizeof(own) / sizeof(*own); i++) {
+		if (!strcmp(name, own[i]))
+			return true;
+	}
+	return false;
+}
+
+/* What of maps is to be the map of an object, or -ENOENT for a map made afresh. */
+static int map_to_reuse(const struct bpf_map *map, const struct host_maps *maps, bool changed)
+{
+	if (is_constants(map) || (changed && is_paths_own(bpf_map__name(map))))
+		return -ENOENT;
+	return host_maps_fd(maps, bpf_map__name(map));
 }
 
 /* All of them or none: half of another version's maps would be worse than a fresh start. */
-static bool can_reuse(const struct bpf_object *obj, const struct host_maps *maps)
+static bool can_reuse(const struct bpf_object *obj, const struct host_maps *maps, bool changed)
 {
 	struct bpf_map *map;
 
-	if (!maps || !same_abi(maps))
-		return false;
 	bpf_object__for_each_map(map, obj)
 	{
-		int fd = is_constants(map) ? 0 : host_maps_fd(maps, bpf_map__name(map));
+		int fd = map_to_reuse(map, maps, changed);
 
-		if (!is_constants(map) && (fd < 0 || !same_shape(map, fd)))
+		if (fd < 0 ? !changed && !is_constants(map) : !same_shape(map, fd))
 			return false;
 	}
 	return true;
 }
 
-static int reuse_maps(struct bpf_object *obj, const struct host_maps *maps)
+static int reuse_maps(struct bpf_object *obj, const struct host_maps *maps, bool changed)
 {
 	struct bpf_map *map;
-	int err;
+	int err, fd;
 
 	bpf_object__for_each_map(map, obj)
 	{
-		if (is_constants(map))
-			continue;
-		err = bpf_map__reuse_fd(map, host_maps_fd(maps, bpf_map__name(map)));
+		fd = map_to_reuse(map, maps, changed);
+		err = fd < 0 ? 0 : bpf_map__reuse_fd(map, fd);
 		if (err)
 			return err;
 	}
@@ -186,7 +211,8 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 	      struct why *why)
 {
 	struct bpf_object *obj = object_open(path);
-	bool reused;
+	bool reused, changed;
+	struct sw_info info;
 	int err;
 
 	if (!obj)
@@ -198,8 +224,10 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 	}
 	object_autoload(obj, OBJECT_XDP, false);
 	object_autoload(obj, OBJECT_FORWARD, false);
-	reused = can_reuse(obj, maps);
-	err = reused ? reuse_maps(obj, maps) : 0;
+	reused = maps && !host_maps_info(maps, &info);
+	changed = reused && info.path != path;
+	reused = reused && can_reuse(obj, maps, changed);
+	err = reused ? reuse_maps(obj, maps, changed) : 0;
 	if (!err)
 		err = bpf_object__load(obj);
 	if (err) {
@@ -211,6 +239,7 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 	host->base = obj;
 	host->path = path;
 	host->reused = reused;
+	host->changed = reused && changed;
 	return 0;
 }
 

@@ -13,7 +13,8 @@
 struct host {
 	struct bpf_object *base;
 	enum sw_path path;
-	bool reused; /* the maps are those of a running guard */
+	bool reused; /* the maps are those of a running guard ... */
+	bool changed; /* ... on another path: but for those that are each path's own */
 };
 
 /* Descriptors of the maps a running guard uses, by name, to be taken over. */
@@ -32,10 +33,12 @@ int host_maps_of(int prog_fd, struct host_maps *ret);
 int host_maps_add(struct host_maps *maps, const char *name, int fd); /* takes fd */
 int host_maps_fd(const struct host_maps *maps, const char *name);    /* -ENOENT */
 int host_maps_keep(const struct host *host, struct host_maps *ret); /* of base */
+int host_maps_info(const struct host_maps *maps, struct sw_info *ret); /* -EPROTO: of another ABI */
 void host_maps_close(struct host_maps *maps);
 
 /*
- * Loads base. maps, if not NULL and of the same shape, are taken over. flows: entries of
+ * Loads base. maps, if not NULL and of the same shape, are taken over; of a guard on another
+ * path those that both paths have and that are nobody's own (host.c). flows: entries of
  * that table, where the path has one; 0: as many as that of maps, or the default.
  */
 int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,

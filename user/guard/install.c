@@ -10,7 +10,7 @@
 
 #include "forward.h"
 #include "host.h"
-#include "install.h"
+#include "install_parts.h"
 #include "keys.h"
 #include "pins.h"
 #include "settings.h"
@@ -31,7 +31,7 @@ static const struct {
 };
 
 /* Maps of a path alone are passed over on the others. */
-static int pin_maps(const struct guard *g, const struct host *host)
+int install_pin_maps(const struct guard *g, const struct host *host)
 {
 	int err = pins_make_directory(g), fd;
 	size_t i;
@@ -44,21 +44,21 @@ static int pin_maps(const struct guard *g, const struct host *host)
 	return err;
 }
 
-static int put_entry(const struct host *host, const char *map, const void *value)
+int install_put(const struct host *host, const char *map, const void *value)
 {
 	__u32 zero = 0;
 
 	return bpf_map_update_elem(object_map(host->base, map), &zero, value, BPF_ANY) ? -errno : 0;
 }
 
-static int get_entry(const struct host *host, const char *map, void *ret)
+int install_get(const struct host *host, const char *map, void *ret)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(object_map(host->base, map), &zero, ret) ? -errno : 0;
 }
 
-static int write_settings(const struct guard *g, const struct host *host, const struct plan *plan,
+int install_settings(const struct guard *g, const struct host *host, const struct plan *plan,
 			  __u64 epoch_offset_ns)
 {
 	struct proxy_settings proxy = {
@@ -87,7 +87,7 @@ static __u64 time_of_day_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-static struct sw_info describe(const struct guard *g, const struct plan *plan, enum sw_tc_kind tc)
+struct sw_info install_describe(const struct guard *g, const struct plan *plan, enum sw_tc_kind tc)
 {
 	return (struct sw_info){
 		.abi = SW_ABI,
@@ -104,7 +104,7 @@ static struct sw_info describe(const struct guard *g, const struct plan *plan, e
 	};
 }
 
-static int apply_services(const struct host *host, const struct services *s, struct why *why)
+int install_services(const struct host *host, const struct services *s, struct why *why)
 {
 	struct host_maps maps = {};
 	struct services usual;
@@ -127,39 +127,33 @@ static int fill_maps(const struct guard *g, const struct host *host, const struc
 
 	err = keys_fill(object_map(host->base, "secrets"), plan->shared, offset_ns);
 	if (!err)
-		err = write_settings(g, host, plan, offset_ns);
+		err = install_settings(g, host, plan, offset_ns);
 	if (err)
 		return why_is(why, err, "cannot fill the maps: %s", strerror(-err));
-	return apply_services(host, plan->services, why);
+	return install_services(host, plan->services, why);
 }
 
-static int keep_maps(const struct host *host, const struct plan *plan, struct why *why)
+int install_keep(const struct host *host, const struct plan *plan, struct why *why)
 {
 	int err = plan->keep ? host_maps_keep(host, plan->keep) : 0;
 
 	return err ? why_is(why, err, "cannot keep the maps open: %s", strerror(-err)) : 0;
 }
 
-static void let_go(const struct plan *plan)
+void install_let_go(const struct plan *plan)
 {
 	if (plan->keep)
 		host_maps_close(plan->keep);
 }
 
-/*
- * Loading the XDP program takes a second, in which the kernel made sockets that the
- * first look at them has not seen; their segments would be refused. If this one fails
- * the timer sees them within half a minute.
- */
-static void look_again(const struct host *host)
+void install_look_again(const struct host *host)
 {
 	struct why ignored;
 
 	host_start(host, &ignored);
 }
 
-/* Hand-over is at ingress, translation for the client at egress. */
-static enum tc_way tc_way_of(enum sw_path path)
+enum tc_way install_tc_way(enum sw_path path)
 {
 	return path == SW_PATH_PROXY ? TC_EGRESS : TC_INGRESS;
 }
@@ -171,7 +165,7 @@ static int attach_tc(const struct guard *g, const struct host *host, enum sw_tc_
 	int fd = object_program(host->base, OBJECT_TC);
 
 	if (fd >= 0)
-		return tc_attach(g, fd, tc_way_of(host->path), ret_kind, why);
+		return tc_attach(g, fd, install_tc_way(host->path), ret_kind, why);
 	*ret_kind = SW_TC_NONE;
 	return 0;
 }
@@ -186,7 +180,7 @@ static int prepare_kernel(const struct guard *g, const struct host *host, struct
 		err = syncookies_before(g, &info->syncookies_before, why);
 	if (err)
 		return err;
-	err = put_entry(host, "info", info);
+	err = install_put(host, "info", info);
 	if (err)
 		return why_is(why, err, "cannot fill the maps: %s", strerror(-err));
 	return info->path == SW_PATH_COMPAT ? syncookies_set(why) : 0;
@@ -209,10 +203,10 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		goto close;
 	err = host_start(&host, why);
 	if (!err)
-		err = keep_maps(&host, plan, why);
+		err = install_keep(&host, plan, why);
 	if (err)
 		goto close;
-	err = pin_maps(g, &host);
+	err = install_pin_maps(g, &host);
 	if (err) {
 		why_is(why, err, "cannot pin below " GUARD_ROOT ": %s", strerror(-err));
 		goto undo;
@@ -222,17 +216,17 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
 		goto undo;
-	info = describe(g, plan, tc);
+	info = install_describe(g, plan, tc);
 	err = prepare_kernel(g, &host, &info, why);
 	if (!err)
 		err = xdp_attach(g, &host, plan->mode, plan->kind, why);
 	if (err)
 		goto undo;
-	look_again(&host);
+	install_look_again(&host);
 	*ret_info = info;
 	goto close;
 undo:
-	let_go(plan);
+	install_let_go(plan);
 	forward_detach(g);
 	tc_detach(g, &ignored);
 	syncookies_leave(g);
@@ -242,8 +236,7 @@ close:
 	return err;
 }
 
-/* The maps the running guard uses: through its program, which alone leads to the secrets. */
-static int running_maps(const struct guard *g, const struct xdp_state *running,
+int install_running_maps(const struct guard *g, const struct xdp_state *running,
 			struct host_maps *ret, struct why *why)
 {
 	int prog_fd = xdp_open_ours(running), err, fd;
@@ -279,14 +272,14 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 	struct why ignored;
 
 	if (tc_fd >= 0)
-		err = tc_replace(g, tc_fd, tc_way_of(host->path), &tc, &old_tc, why);
+		err = tc_replace(g, tc_fd, install_tc_way(host->path), &tc, &old_tc, why);
 	if (err)
 		return err;
-	err = xdp_replace(g, host, running, plan->kind, why);
+	err = xdp_replace(g, host, running, plan->kind, NULL, why);
 	if (err && old_tc >= 0) {
 		int unused = -1;
 
-		tc_replace(g, old_tc, tc_way_of(host->path), &tc, &unused, &ignored);
+		tc_replace(g, old_tc, install_tc_way(host->path), &tc, &unused, &ignored);
 		if (unused >= 0)
 			close(unused);
 	}
@@ -297,8 +290,7 @@ static int switch_programs(const struct guard *g, const struct host *host, const
 	return err;
 }
 
-/* Keys of a group stay as they are where its secret is not given. */
-static int renew_keys(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
+int install_renew_keys(const struct host *host, const struct plan *plan, __u64 epoch_offset_ns)
 {
 	int secrets_fd = object_map(host->base, "secrets"), err;
 	struct keys_state state;
@@ -323,14 +315,14 @@ static int renew_maps(const struct guard *g, const struct host *host, const stru
 	struct sw_info before;
 	int err;
 
-	err = get_entry(host, "config", &old);
+	err = install_get(host, "config", &old);
 	if (!err)
-		err = get_entry(host, "info", &before);
+		err = install_get(host, "info", &before);
 	/* The clock of epochs stays, though the time of day may have been set meanwhile. */
 	if (!err)
-		err = write_settings(g, host, plan, old.epoch_offset_ns);
+		err = install_settings(g, host, plan, old.epoch_offset_ns);
 	if (!err)
-		err = renew_keys(host, plan, old.epoch_offset_ns);
+		err = install_renew_keys(host, plan, old.epoch_offset_ns);
 	if (err < 0)
 		return err;
 	info->attached_at_ns = before.attached_at_ns; /* its counters go on too */
@@ -347,13 +339,13 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	enum sw_tc_kind tc;
 	int err;
 
-	err = running_maps(g, running, &maps, why);
+	err = install_running_maps(g, running, &maps, why);
 	if (err)
 		return err;
 	err = host_load(&host, plan->path, &maps, plan->targets->flows, why);
 	if (err)
 		goto close_maps;
-	err = keep_maps(&host, plan, why);
+	err = install_keep(&host, plan, why);
 	if (!err && !host.reused)
 		err = fill_maps(g, &host, plan, why);
 	if (!err)
@@ -366,17 +358,17 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
 		goto close;
-	look_again(&host);
-	info = describe(g, plan, tc);
+	install_look_again(&host);
+	info = install_describe(g, plan, tc);
 	if (host.reused)
 		err = renew_maps(g, &host, plan, &info);
 	if (!err && host.reused && plan->services)
-		err = apply_services(&host, plan->services, why);
+		err = install_services(&host, plan->services, why);
 	if (!err)
 		err = prepare_kernel(g, &host, &info, why);
 	/* Another version's maps have changed; a lost pin comes back. */
 	if (!err)
-		err = pin_maps(g, &host);
+		err = install_pin_maps(g, &host);
 	if (err)
 		why_is(why, err, "the programs are renewed, but not their maps: %s; attach again",
 		       strerror(-err));
@@ -384,7 +376,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		*ret_info = info;
 close:
 	if (err)
-		let_go(plan);
+		install_let_go(plan);
 	host_close(&host);
 close_maps:
 	host_maps_close(&maps);

@@ -32,6 +32,14 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 int install_renew(const struct guard *g, const struct plan *plan, const struct xdp_state *running,
 		  struct sw_info *ret_info, struct why *why);
 
+/*
+ * The same for a guard that runs on another path: in its place, with its keys, services and
+ * counters. plan's path is the proxy path, the only one that can go on with connections of
+ * others: they have no flow, and need none.
+ */
+int install_change(const struct guard *g, const struct plan *plan, const struct xdp_state *running,
+		   struct sw_info *ret_info, struct why *why);
+
 /* Takes off what is there, be it half a guard: XDP first. */
 int install_remove(const struct guard *g, struct why *why);
 

@@ -68,7 +68,8 @@ int setup_path(const struct setup *s)
 	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
 }
 
-bool setup_needs_proxy(const struct setup *s, const struct guard *g)
+/* A port to guard is sent on to a container, or elsewhere, and has no socket here. */
+static bool is_redirected(const struct setup *s, const struct guard *g, struct why *ret)
 {
 	struct nat_rule rule;
 	struct why lacks;
@@ -76,26 +77,37 @@ bool setup_needs_proxy(const struct setup *s, const struct guard *g)
 	if (setup_path(s) != PATH_AUTO || path_possible(SW_PATH_PROXY, &lacks) ||
 	    !nat_takes(g->ifname, &s->ports, &rule))
 		return false;
-	warn(s, "proxy path, not host: port %u is redirected (%s); see docs/proxy.md", rule.first,
-	     rule.where);
+	why_is(ret, 0, "port %u is redirected (%s)", rule.first, rule.where);
 	return true;
 }
 
-/* auto takes the best the kernel can go, and says what it lacks for a better one. */
-static int choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
-		       struct why *why)
+/* Where NAT takes hand-overs away; of shared keys the kernel's own cookies know nothing. */
+static enum sw_path beside_nat(const struct setup *s, const char *where)
 {
-	struct why lacks;
+	enum sw_path path = s->key_file[0] ? SW_PATH_PROXY : SW_PATH_COMPAT;
+
+	warn(s, "%s path, not host: NAT is on here (%s), and the kernel's NAT loses the host path's "
+		"connections; see docs/compat.md", path_name(path), where);
+	return path;
+}
+
+int setup_choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
+		      struct why *why)
+{
+	struct why lacks, reason;
+	char where[128];
 	int err;
 
-	if (setup_needs_proxy(s, g)) {
+	if (is_redirected(s, g, &reason)) {
+		warn(s, "proxy path, not host: %s; see docs/proxy.md", reason.text);
 		*ret = SW_PATH_PROXY;
 		return 0;
 	}
 	err = path_choose(setup_path(s), ret, &lacks, why);
-
 	if (!err && lacks.text[0])
 		warn(s, "%s path, not host: %s; see docs/compat.md", path_name(*ret), lacks.text);
+	if (!err && setup_path(s) == PATH_AUTO && *ret == SW_PATH_HOST && nat_is_on(where))
+		*ret = beside_nat(s, where);
 	return err;
 }
 
@@ -113,6 +125,54 @@ static int attach_fresh(const struct setup *s, const struct guard *g, struct pla
 	warn(s, "generic XDP, not native: %.*s", (int)strcspn(why->text, ";"), why->text);
 	plan->mode = SW_XDP_GENERIC;
 	return install_fresh(g, plan, ret, why);
+}
+
+bool setup_outgrown(const struct setup *s, const struct guard *g, enum sw_path running,
+		    struct why *ret)
+{
+	struct why lacks;
+	char where[128];
+
+	if (running == SW_PATH_PROXY || setup_path(s) != PATH_AUTO)
+		return false;
+	if (is_redirected(s, g, ret))
+		return true;
+	if (running != SW_PATH_HOST || path_possible(SW_PATH_PROXY, &lacks) || !nat_is_on(where))
+		return false;
+	why_is(ret, 0, "NAT is on here (%s), and the kernel's NAT loses the host path's connections",
+	       where);
+	return true;
+}
+
+/*
+ * The path of a guard that runs stays, unless the proxy path is asked for, or auto needs it:
+ * that alone can go on with connections of the others, and no other can with its own.
+ */
+static int choose_next_path(const struct setup *s, const struct guard *g, enum sw_path running,
+			    enum sw_path *ret, struct why *why)
+{
+	int asked = setup_path(s);
+	struct why reason;
+
+	*ret = running;
+	if (running == SW_PATH_PROXY && asked != SW_PATH_PROXY && asked != PATH_AUTO)
+		return why_is(why, -EBUSY,
+			      "guarded on the proxy path, whose connections no other path can go on "
+			      "with; 'synward detach %s --drain SECONDS' first",
+			      g->ifname);
+	if (asked == (int)running || running == SW_PATH_PROXY)
+		return 0;
+	if (asked != SW_PATH_PROXY && asked != PATH_AUTO)
+		return why_is(why, -EBUSY,
+			      "guarded on the %s path, which can change to proxy alone while it "
+			      "runs; detach first",
+			      path_name(running));
+	if (asked == PATH_AUTO && !setup_outgrown(s, g, running, &reason))
+		return 0;
+	if (asked == PATH_AUTO)
+		warn(s, "proxy path, not %s: %s; see docs/proxy.md", path_name(running), reason.text);
+	*ret = SW_PATH_PROXY;
+	return path_possible(SW_PATH_PROXY, why);
 }
 
 /* The mode and kind of a running guard stay; another one asked for is refused. */
@@ -134,14 +194,8 @@ static int keep_running(const struct setup *s, const struct guard *g,
 			      "runs; detach first",
 			      xdp_kind_name(plan->kind));
 	if (guard_info(g, &info) || info.abi != SW_ABI)
-		return choose_path(s, g, &plan->path, why);
-	plan->path = info.path;
-	if (setup_path(s) != PATH_AUTO && setup_path(s) != (int)plan->path)
-		return why_is(why, -EBUSY,
-			      "guarded on the %s path, which cannot change while it runs; "
-			      "detach first",
-			      path_name(plan->path));
-	return 0;
+		return setup_choose_path(s, g, &plan->path, why);
+	return choose_next_path(s, g, info.path, &plan->path, why);
 }
 
 static int check_interface(const struct setup *s, const struct guard *g, struct plan *plan,
@@ -173,6 +227,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		.keep = keep,
 	};
 	struct xdp_state running;
+	struct sw_info info;
 	int err;
 
 	install_sweep();
@@ -186,7 +241,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 	} else {
 		plan.mode = choose_mode(s, g);
 		plan.kind = s->kind ?: SW_ATTACH_LIBXDP;
-		err = choose_path(s, g, &plan.path, why);
+		err = setup_choose_path(s, g, &plan.path, why);
 		if (err)
 			return err;
 		/* Left by a process that was killed, or by somebody who took XDP away. */
@@ -202,6 +257,8 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		err = check_interface(s, g, &plan, why);
 	if (err)
 		return err;
+	if (ret->renewed && !guard_info(g, &info) && info.abi == SW_ABI && info.path != plan.path)
+		return install_change(g, &plan, &running, &ret->info, why);
 	if (ret->renewed)
 		return install_renew(g, &plan, &running, &ret->info, why);
 	return attach_fresh(s, g, &plan, &ret->info, why);

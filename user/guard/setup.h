@@ -41,10 +41,15 @@ void setup_from(struct setup *s, const struct config *config,
 int setup_path(const struct setup *s);
 
 /*
- * auto takes the proxy path, and warns that it does: a port to guard is sent on to a container,
- * or elsewhere, and has no socket here.
+ * The path for a guard that is not on yet: the one asked for, or of auto the best that can go
+ * here, and a warning why it is not a better one.
  */
-bool setup_needs_proxy(const struct setup *s, const struct guard *g);
+int setup_choose_path(const struct setup *s, const struct guard *g, enum sw_path *ret,
+		      struct why *why);
+
+/* auto, on a guard that runs: it can stay on its path no longer, but go to the proxy path; *ret: why. */
+bool setup_outgrown(const struct setup *s, const struct guard *g, enum sw_path running,
+		    struct why *ret);
 
 /* Whether this machine and this caller can guard anything. */
 int setup_check_machine(const struct setup *s, struct why *why);

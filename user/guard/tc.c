@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,19 +33,28 @@ static const char *way_name(enum tc_way way)
 	return way == TC_EGRESS ? "egress" : "ingress";
 }
 
+static enum tc_way other_way(enum tc_way way)
+{
+	return way == TC_EGRESS ? TC_INGRESS : TC_EGRESS;
+}
+
 static enum bpf_tc_attach_point point_of(enum tc_way way)
 {
 	return way == TC_EGRESS ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
-static int attach_tcx(const struct guard *g, int prog_fd, enum tc_way way)
+static enum bpf_attach_type tcx_of(enum tc_way way)
 {
-	enum bpf_attach_type type = way == TC_EGRESS ? TCX_EGRESS : TCX_INGRESS;
-	int fd = bpf_link_create(prog_fd, g->ifindex, type, NULL), err;
+	return way == TC_EGRESS ? TCX_EGRESS : TCX_INGRESS;
+}
+
+static int attach_tcx(const struct guard *g, int prog_fd, enum tc_way way, const char *pin)
+{
+	int fd = bpf_link_create(prog_fd, g->ifindex, tcx_of(way), NULL), err;
 
 	if (fd < 0)
 		return -errno;
-	err = pins_put(g, GUARD_TC_LINK, fd, 0600);
+	err = pins_put(g, pin, fd, 0600);
 	close(fd);
 	return err;
 }
@@ -100,11 +110,11 @@ static int attach_clsact(const struct guard *g, int prog_fd, enum tc_way way)
 	return err ? err : put_filter(g, prog_fd, way);
 }
 
-int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
-	      struct why *why)
+static int attach_as(const struct guard *g, int prog_fd, enum tc_way way, const char *pin,
+		     enum sw_tc_kind *ret_kind, struct why *why)
 {
 	enum sw_tc_kind kind = SW_TC_TCX;
-	int err = attach_tcx(g, prog_fd, way);
+	int err = attach_tcx(g, prog_fd, way, pin);
 
 	if (err == -EINVAL || err == -EOPNOTSUPP) { /* a kernel without tcx */
 		kind = SW_TC_CLSACT;
@@ -117,17 +127,25 @@ int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_ki
 	return 0;
 }
 
-static int link_info(const struct guard *g, __u32 *ret_prog_id, __u32 *ret_ifindex)
+int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+	      struct why *why)
 {
-	/* struct bpf_link_info with its tcx member, which the headers here may lack. */
-	union {
-		struct bpf_link_info info;
-		struct {
-			__u32 type, id, prog_id, pad, ifindex, attach_type;
-		} tcx;
-	} link = {};
+	return attach_as(g, prog_fd, way, GUARD_TC_LINK, ret_kind, why);
+}
+
+/* struct bpf_link_info with its tcx member, which the headers here may lack. */
+union link {
+	struct bpf_link_info info;
+	struct {
+		__u32 type, id, prog_id, pad, ifindex, attach_type;
+	} tcx;
+};
+
+static int look_at_link(const struct guard *g, const char *pin, union link *ret)
+{
+	union link link = {};
 	__u32 length = sizeof(link);
-	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
+	int fd = pins_open(g, pin), err = 0;
 
 	if (fd < 0)
 		return fd;
@@ -136,29 +154,28 @@ static int link_info(const struct guard *g, __u32 *ret_prog_id, __u32 *ret_ifind
 	close(fd);
 	if (!err && link.tcx.type != LINK_TCX)
 		err = -EINVAL;
-	if (err)
-		return err;
-	*ret_prog_id = link.tcx.prog_id;
-	*ret_ifindex = link.tcx.ifindex;
-	return 0;
+	if (!err)
+		*ret = link;
+	return err;
 }
 
 int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind)
 {
-	__u32 prog_id, ifindex;
 	enum tc_way way;
+	union link link;
+	__u32 prog_id;
 
 	*ret_kind = guard_has(g, GUARD_TC_LINK) ? SW_TC_TCX : SW_TC_CLSACT;
 	if (*ret_kind == SW_TC_TCX)
-		return !link_info(g, &prog_id, &ifindex) && ifindex == g->ifindex;
+		return !look_at_link(g, GUARD_TC_LINK, &link) && link.tcx.ifindex == g->ifindex;
 	return !query_filter(g, &way, &prog_id);
 }
 
 bool tc_proves_dead(const struct guard *g)
 {
-	__u32 prog_id, ifindex;
+	union link link;
 
-	return !link_info(g, &prog_id, &ifindex) && !ifindex;
+	return !look_at_link(g, GUARD_TC_LINK, &link) && !link.tcx.ifindex;
 }
 
 static int open_program(__u32 id)
@@ -180,20 +197,94 @@ static int replace_tcx(const struct guard *g, int prog_fd)
 	return err;
 }
 
+static int detach_tcx(const struct guard *g, const char *pin)
+{
+	int fd = pins_open(g, pin), err = 0;
+
+	if (fd < 0)
+		return fd;
+	/* Of a dead interface the link is detached already. */
+	if (bpf_link_detach(fd) && errno != ENOLINK)
+		err = -errno;
+	close(fd);
+	return err ? err : pins_drop(g, pin);
+}
+
+/* Nothing there: nothing to do. */
+static int drop_filter(const struct guard *g, enum tc_way way)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = point_of(way));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
+	__u32 id;
+
+	return query_way(g, way, &id) ? 0 : bpf_tc_detach(&hook, &opts);
+}
+
+void tc_next_drop(const struct guard *g, enum tc_way way)
+{
+	if (guard_has(g, GUARD_TC_NEXT))
+		detach_tcx(g, GUARD_TC_NEXT);
+	else if (!guard_has(g, GUARD_TC_LINK))
+		drop_filter(g, way);
+}
+
+/* In this order: killed on the way, one of the two is found by its pin, or both. */
+static int keep_tcx(const struct guard *g)
+{
+	char next[GUARD_PATH], path[GUARD_PATH];
+	int old = pins_open(g, GUARD_TC_LINK), err = 0;
+
+	guard_path(g, GUARD_TC_NEXT, next);
+	guard_path(g, GUARD_TC_LINK, path);
+	if (rename(next, path))
+		err = -errno;
+	if (!err && old >= 0 && bpf_link_detach(old) && errno != ENOLINK)
+		err = -errno;
+	if (old >= 0)
+		close(old);
+	return err;
+}
+
+int tc_next_keep(const struct guard *g, enum tc_way way, struct why *why)
+{
+	int err = guard_has(g, GUARD_TC_NEXT) ? keep_tcx(g) : drop_filter(g, other_way(way));
+
+	return err ? why_is(why, err, "cannot take the program off tc %s: %s",
+			    way_name(other_way(way)), strerror(-err))
+		   : 0;
+}
+
+/* Programs on both ways, as a process left them that was killed: way's is the one that counts. */
+static void finish_next(const struct guard *g, enum tc_way way)
+{
+	struct why ignored;
+	union link link;
+
+	if (!look_at_link(g, GUARD_TC_NEXT, &link) && link.tcx.attach_type == tcx_of(way))
+		tc_next_keep(g, way, &ignored);
+	else
+		tc_next_drop(g, other_way(way));
+}
+
 int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
 	       int *ret_old_fd, struct why *why)
 {
 	enum sw_tc_kind kind;
-	__u32 id, ifindex;
+	union link link = {};
 	int err, old_fd;
+	__u32 id = 0;
 
+	finish_next(g, way);
 	if (!tc_look(g, &kind)) {
 		pins_drop(g, GUARD_TC_LINK);
 		*ret_old_fd = -1;
 		return tc_attach(g, prog_fd, way, ret_kind, why);
 	}
-	err = kind == SW_TC_TCX ? link_info(g, &id, &ifindex) : query_filter(g, &way, &id);
-	old_fd = err ? err : open_program(id);
+	if (kind == SW_TC_TCX)
+		err = look_at_link(g, GUARD_TC_LINK, &link);
+	else
+		err = query_filter(g, &way, &id);
+	old_fd = err ? err : open_program(kind == SW_TC_TCX ? link.tcx.prog_id : id);
 	if (old_fd < 0)
 		return why_is(why, old_fd, "cannot open the program on tc %s: %s", way_name(way),
 			      strerror(-old_fd));
@@ -208,37 +299,26 @@ int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_k
 	return 0;
 }
 
-static int detach_tcx(const struct guard *g)
+int tc_next_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+		   struct why *why)
 {
-	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
-
-	if (fd < 0)
-		return fd;
-	/* Of a dead interface the link is detached already. */
-	if (bpf_link_detach(fd) && errno != ENOLINK)
-		err = -errno;
-	close(fd);
-	return err ? err : pins_drop(g, GUARD_TC_LINK);
+	finish_next(g, other_way(way));
+	return attach_as(g, prog_fd, way, GUARD_TC_NEXT, ret_kind, why);
 }
 
 static int detach_clsact(const struct guard *g)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = OUR_HANDLE, .priority = OUR_PRIORITY);
-	enum tc_way way;
-	__u32 id;
-	int err;
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = g->ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int err = drop_filter(g, TC_INGRESS);
 
-	if (!query_filter(g, &way, &id)) {
-		hook.attach_point = point_of(way);
-		err = bpf_tc_detach(&hook, &opts);
-		if (err)
-			return err;
-	}
+	if (!err)
+		err = drop_filter(g, TC_EGRESS);
+	if (err)
+		return err;
 	if (!guard_has(g, GUARD_CLSACT))
 		return 0;
 	if (!netdev_has_filters(g->ifindex)) {
-		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 		err = bpf_tc_hook_destroy(&hook);
 		if (err && err != -ENOENT && err != -EINVAL)
 			return err;
@@ -250,8 +330,10 @@ int tc_detach(const struct guard *g, struct why *why)
 {
 	int err = 0;
 
-	if (guard_has(g, GUARD_TC_LINK))
-		err = detach_tcx(g);
+	if (guard_has(g, GUARD_TC_NEXT))
+		err = detach_tcx(g, GUARD_TC_NEXT);
+	if (!err && guard_has(g, GUARD_TC_LINK))
+		err = detach_tcx(g, GUARD_TC_LINK);
 	if (!err && g->ifname[0])
 		err = detach_clsact(g);
 	if (err)

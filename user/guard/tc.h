@@ -17,6 +17,17 @@ int tc_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_ki
 int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
 	       int *ret_old_fd, struct why *why);
 
+/*
+ * For a guard that changes to a path whose program looks the other way: prog_fd there too,
+ * beside the one that is there, ...
+ */
+int tc_next_attach(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_kind *ret_kind,
+		   struct why *why);
+/* ... which then goes, way being the guard's own from now on, ... */
+int tc_next_keep(const struct guard *g, enum tc_way way, struct why *why);
+/* ... or which stays, as it was. */
+void tc_next_drop(const struct guard *g, enum tc_way way);
+
 /* Takes off whatever is ours, also what a killed process left half done. */
 int tc_detach(const struct guard *g, struct why *why);
 

@@ -183,7 +183,7 @@ int xdp_attach(const struct guard *g, const struct host *host, enum sw_xdp_mode 
 }
 
 int xdp_replace(const struct guard *g, const struct host *host, const struct xdp_state *state,
-		enum sw_attach_kind kind, struct why *why)
+		enum sw_attach_kind kind, const struct xdp_both_on *both_on, struct why *why)
 {
 	struct bpf_object *obj;
 	int err;
@@ -195,7 +195,7 @@ int xdp_replace(const struct guard *g, const struct host *host, const struct xdp
 	if (kind == SW_ATTACH_LINK)
 		err = xdp_link_replace(g, obj, state, why);
 	else if (state->dispatcher)
-		err = xdp_dispatcher_replace(g, obj, state, why);
+		err = xdp_dispatcher_replace(g, obj, state, both_on, why);
 	else
 		err = xdp_single_replace(g, obj, state, why);
 	bpf_object__close(obj);

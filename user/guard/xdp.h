@@ -18,6 +18,11 @@ struct xdp_state {
 	char foreign_name[BPF_OBJ_NAME_LEN];
 };
 
+struct xdp_both_on {
+	int (*call)(void *arg);
+	void *arg;
+};
+
 int xdp_look(const struct guard *g, struct xdp_state *ret, struct why *why);
 
 /* A descriptor of our running program. */
@@ -27,9 +32,12 @@ int xdp_open_ours(const struct xdp_state *state);
 int xdp_attach(const struct guard *g, const struct host *host, enum sw_xdp_mode mode,
 	       enum sw_attach_kind kind, struct why *why);
 
-/* Puts host's program in the place of ours that runs; on failure that one goes on running. */
+/*
+ * Puts host's program in the place of ours that runs; on failure that one goes on running.
+ * both_on, if not NULL, is called where for a moment both run, in a dispatcher.
+ */
 int xdp_replace(const struct guard *g, const struct host *host, const struct xdp_state *state,
-		enum sw_attach_kind kind, struct why *why);
+		enum sw_attach_kind kind, const struct xdp_both_on *both_on, struct why *why);
 
 int xdp_detach(const struct guard *g, const struct xdp_state *state, struct why *why);
 

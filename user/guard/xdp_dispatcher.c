@@ -52,12 +52,21 @@ static int leave_dispatcher(const struct guard *g, __u32 prog_id, enum sw_xdp_mo
 	return err;
 }
 
-/* New in, then old out: for a moment both run, and what one has judged the other lets by. */
+/*
+ * New in, then old out: for a moment both run. Of the same path, what one has judged the other
+ * lets by; of two paths both_on tells them who judges.
+ */
 int xdp_dispatcher_replace(const struct guard *g, struct bpf_object *obj,
-			   const struct xdp_state *state, struct why *why)
+			   const struct xdp_state *state, const struct xdp_both_on *both_on,
+			   struct why *why)
 {
 	int err = xdp_libxdp_attach(g, obj, state->mode, why), i;
 
+	if (!err && both_on) {
+		err = both_on->call(both_on->arg);
+		if (err)
+			why_is(why, err, "cannot write to the maps: %s", strerror(-err));
+	}
 	for (i = 0; !err && i < state->ours_count; i++)
 		err = leave_dispatcher(g, state->ours[i], state->mode, why);
 	return err;

@@ -20,7 +20,8 @@ int xdp_refused_alone(struct why *why, int err, enum sw_xdp_mode mode);
 int xdp_libxdp_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,
 		      struct why *why);
 int xdp_dispatcher_replace(const struct guard *g, struct bpf_object *obj,
-			   const struct xdp_state *state, struct why *why);
+			   const struct xdp_state *state, const struct xdp_both_on *both_on,
+			   struct why *why);
 int xdp_dispatcher_detach(const struct guard *g, const struct xdp_state *state, struct why *why);
 
 int xdp_single_attach(const struct guard *g, struct bpf_object *obj, enum sw_xdp_mode mode,

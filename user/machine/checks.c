@@ -273,8 +273,15 @@ static void leave_alone(void *arg, const struct nat_rule *rule)
 
 int check_nat(const struct check_scene *scene, struct why *why)
 {
+	char where[128];
+
 	if (scene->plan->path == SW_PATH_PROXY)
 		return 0;
+	if (scene->plan->path == SW_PATH_HOST && nat_is_on(where))
+		check_warn(scene,
+			   "NAT is on here (%s), and the kernel's NAT loses every connection that "
+			   "the host path hands over; --path compat or proxy",
+			   where);
 	/* What cannot be read is no reason not to guard: most hosts have no NAT. */
 	nat_each(scene->guard->ifname, leave_alone, (void *)scene);
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "nat.h"
 #include "spawn.h"
+#include "sysctl.h"
 
 /* A rule of iptables-save, taken apart. */
 struct parts {
@@ -130,21 +131,43 @@ static void ask_legacy(const char *tables, const char *tool, const char *name, c
 	found(arg, &rule);
 }
 
+#define LEGACY_TABLES_V4 "/proc/net/ip_tables_names"
+#define LEGACY_TABLES_V6 "/proc/net/ip6_tables_names"
+
+static const char *const list_ruleset[] = {"nft", "-j", "list", "ruleset", NULL};
+
+bool nat_is_on(char where[128])
+{
+	int tracked = 0;
+	char *text;
+	bool on;
+
+	sysctl_read("net/netfilter/nf_conntrack_count", &tracked);
+	if (has_legacy_nat(LEGACY_TABLES_V4) || has_legacy_nat(LEGACY_TABLES_V6)) {
+		snprintf(where, 128, "iptables-legacy nat");
+		return true;
+	}
+	if (spawn_read(list_ruleset, &text))
+		return false;
+	on = nat_is_on_nft(text, tracked > 0, where);
+	free(text);
+	return on;
+}
+
 void nat_each(const char *ifname, nat_found found, void *arg)
 {
-	static const char *const argv[] = {"nft", "-j", "list", "ruleset", NULL};
 	char *text;
 
-	if (!spawn_read(argv, &text)) {
+	if (!spawn_read(list_ruleset, &text)) {
 		nat_each_nft(text, ifname, found, arg);
 		free(text);
 	}
 	/* Rules that iptables made are opaque to nft: "xt" without arguments. */
 	ask_iptables("iptables-nft-save", "iptables", ifname, found, arg);
 	ask_iptables("ip6tables-nft-save", "ip6tables", ifname, found, arg);
-	ask_legacy("/proc/net/ip_tables_names", "iptables-legacy-save", "iptables-legacy", ifname,
+	ask_legacy(LEGACY_TABLES_V4, "iptables-legacy-save", "iptables-legacy", ifname,
 		   found, arg);
-	ask_legacy("/proc/net/ip6_tables_names", "ip6tables-legacy-save", "ip6tables-legacy",
+	ask_legacy(LEGACY_TABLES_V6, "ip6tables-legacy-save", "ip6tables-legacy",
 		   ifname, found, arg);
 }
 

@@ -21,6 +21,15 @@ void nat_each(const char *ifname, nat_found found, void *arg);
 /* True and the first rule found, if one takes a port of ports. */
 bool nat_takes(const char *ifname, const struct ports *ports, struct nat_rule *ret);
 
+/*
+ * True if NAT looks at connections to this machine, whether it changes them or not, and who
+ * asked for that in where. The kernel then takes the listener away from what bpf_sk_assign_tcp_reqsk()
+ * gave it, because the request socket names no port yet that NAT could find unchanged
+ * (nf_nat_ipv4_local_in(), net/netfilter/nf_nat_proto.c), and resets the client.
+ */
+bool nat_is_on(char where[128]);
+bool nat_is_on_nft(const char *json, bool tracked, char where[128]);
+
 /* The same as nat_each() from text: of nft -j list ruleset, and of iptables-save. */
 void nat_each_nft(const char *json, const char *ifname, nat_found found, void *arg);
 void nat_each_iptables(const char *save, const char *tool, const char *ifname, nat_found found,

@@ -205,3 +205,41 @@ void nat_each_nft(const char *json, const char *ifname, nat_found found, void *a
 	}
 	json_object_put(root);
 }
+
+static bool is_nat_chain(struct json_object *list, struct json_object *rule)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *chain = get(json_object_array_get_idx(list, i), "chain");
+
+		if (!strcmp(get_text(chain, "type"), "nat") &&
+		    !strcmp(get_text(chain, "family"), get_text(rule, "family")) &&
+		    !strcmp(get_text(chain, "table"), get_text(rule, "table")) &&
+		    !strcmp(get_text(chain, "name"), get_text(rule, "chain")))
+			return true;
+	}
+	return false;
+}
+
+/* A chain alone changes nothing until connections are tracked, which a rule in it asks for. */
+bool nat_is_on_nft(const char *json, bool tracked, char where[128])
+{
+	struct json_object *root = json_tokener_parse(json), *list = get(root, "nftables");
+	bool is_list = json_object_is_type(list, json_type_array), on = false;
+	size_t i;
+
+	for (i = 0; !on && is_list && i < json_object_array_length(list); i++) {
+		struct json_object *item = json_object_array_get_idx(list, i);
+		struct json_object *chain = get(item, "chain"), *rule = get(item, "rule");
+
+		on = tracked ? !strcmp(get_text(chain, "type"), "nat") :
+			       rule && is_nat_chain(list, rule);
+		if (on)
+			snprintf(where, 128, "nft %s %s %s", get_text(chain ?: rule, "family"),
+				 get_text(chain ?: rule, "table"),
+				 chain ? get_text(chain, "name") : get_text(rule, "chain"));
+	}
+	json_object_put(root);
+	return on;
+}

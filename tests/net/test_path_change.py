@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#
+#    client, cg0 10.1.0.2 ──── 10.1.0.1 sw0 (synward)  ┐ box ┬ listeners on ports from 10000 on
+#                                                      ┘     └ bs0 ──── ss0 server: 1-9999, once nft says so
+#
+# A guard that goes from the host or compat path to the proxy path while it runs: what is under
+# way then, and what a failure on the way leaves.
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+import frame as f
+from guard import Guard
+from peer import Peer
+from proxy_world import NFT, PORTS, ProxyBed
+from server import Echo, Listener, connect, read_exactly
+from test_daemon import Daemon
+from test_lifecycle import Transfer
+from world import FLOOD, VETH_PEER, wait_until
+
+OURS = {"ipv4": "10.1.0.1", "ipv6": "fd00:1::1"}
+TRACKED = "table inet track { chain in { type filter hook input priority 0; ct state established accept; }; }"
+
+
+@pytest.fixture
+def box():
+    """A box that tracks connections from the start: of what it did not see begin, NAT would make another."""
+    bed = ProxyBed("routed")
+    bed.guard = Guard(bed.box, "sw0")
+    bed.guarded.server_addr = dict(OURS)
+    bed.box.nft(TRACKED)
+    try:
+        yield bed
+    finally:
+        bed.remove()
+
+
+def path(bed):
+    return bed.guard.status()[0]["path"]
+
+
+def echoes(sock, text=b"hello"):
+    sock.sendall(text)
+    return read_exactly(sock, len(text)) == text
+
+
+class Callers:
+    """Clients that come one after the other until told to stop; how many, and what went wrong."""
+
+    def __init__(self, bed, family, port):
+        self.args, self.count, self.errors, self.running = (bed.client, family, OURS[family], port), 0, [], True
+        self.thread = threading.Thread(target=self._call)
+        self.thread.start()
+
+    def _call(self):
+        while self.running:
+            try:
+                with connect(*self.args) as sock:
+                    assert echoes(sock)
+                self.count += 1
+            except (OSError, AssertionError) as error:
+                self.errors.append(repr(error))
+            time.sleep(0.005)
+
+    def finish(self):
+        self.running = False
+        self.thread.join(10)
+        assert not self.errors
+
+
+@contextlib.contextmanager
+def flooded(bed, family, port):
+    flood = bed.client.spawn(FLOOD, "cg0", "--to", OURS[family], "--port", port, "--seconds", 60,
+                             "--dst-mac", bed.guarded.server_mac, stderr=subprocess.DEVNULL)
+    try:
+        before = bed.guard.totals()["synack_sent"]
+        assert wait_until(lambda: bed.guard.totals()["synack_sent"] > before + 10000, 20)
+        yield
+    finally:
+        flood.kill()
+        flood.wait()
+
+
+@pytest.mark.parametrize("how, family", [("host", "ipv4"), ("host", "ipv6"), ("compat", "ipv4")])
+def test_all_goes_on_when_the_path_changes_under_a_flood(box, how, family):
+    """Also what has said nothing since before; and no moment without a guard."""
+    box.guard.attach("native", "--path", how, "--ports", "7000-20000")
+    with Echo(box.box, family, port=12000) as local, Echo(box.server, family, port=8000):
+        spoke, silent = (connect(box.client, family, OURS[family], local.port) for _ in range(2))
+        with spoke, silent:
+            assert echoes(spoke)
+            moving, callers = Transfer(box, family, local), Callers(box, family, local.port)
+            with flooded(box, family, local.port):
+                program, before, half_open = box.guard.program_id(), box.guard.totals(), []
+                watch = threading.Thread(target=lambda: [half_open.append(box.half_open()) or time.sleep(0.02) for _ in range(100)])
+                watch.start()
+                box.guard.attach("native", "--path", "proxy", "--ports", "7000-20000")
+                assert path(box) == "proxy" and box.guard.program_id() != program
+                assert moving.moves() and echoes(spoke) and echoes(silent)
+                watch.join()
+                assert wait_until(lambda: box.guard.totals()["flow_opened"] > 5, 10)
+                box.box.nft(NFT.format(ports=PORTS))
+                with connect(box.client, family, OURS[family], 8000) as inside:
+                    assert echoes(inside)
+                assert moving.moves() and echoes(spoke) and echoes(silent)
+                assert box.guard.totals()["synack_sent"] > before["synack_sent"] + 10000, "counters went on"
+            callers.finish()
+            moving.finish()
+            assert max(half_open) < 20 and callers.count > 20
+
+
+@pytest.mark.parametrize("how, family", [("host", "ipv4"), ("compat", "ipv6")])
+def test_attached_again_auto_follows_a_redirection(box, how, family):
+    """All ports go by the proxy path then, those of the box itself as well, and what was before goes on."""
+    box.guard.attach("native", "--path", how, "--ports", "7000-20000")
+    with Echo(box.box, family, port=12000) as local, Echo(box.server, family, port=8000) as inside:
+        with connect(box.client, family, OURS[family], local.port) as old:
+            assert echoes(old)
+            box.box.nft(NFT.format(ports=PORTS))
+            said = box.guard.attach("native", "--ports", "7000-20000").stderr
+            assert f"proxy path, not {how}: port 1 is redirected (nft inet shop pre)" in said and path(box) == "proxy"
+            assert echoes(old)
+            with box.guard.counting() as moved:
+                for port in (local.port, inside.port):
+                    with connect(box.client, family, OURS[family], port) as sock:
+                        assert echoes(sock)
+            assert moved["flow_answered"] + moved["direct_segment"] >= 2
+            box.box.nft("delete table inet shop")
+            box.guard.attach("native", "--ports", "7000-20000")
+            assert path(box) == "proxy" and echoes(old), "the way back is by detaching"
+
+
+MASQUERADE = "table ip elsewhere { chain post { type nat hook postrouting priority srcnat; oifname bs0 masquerade; }; }"
+
+
+def test_where_nat_is_on_auto_leaves_the_host_path(box):
+    """Any NAT at all: the kernel's takes hand-overs from their listener, even where it changes nothing."""
+    def served(count=3):
+        for _ in range(count):
+            with connect(box.client, "ipv4", OURS["ipv4"], 12000) as sock:
+                assert echoes(sock)
+        return True
+    with Echo(box.box, "ipv4", port=12000):
+        box.guard.attach("native")
+        assert path(box) == "host" and served()
+        box.box.nft(MASQUERADE)
+        said = box.guard.attach("native", "--path", "host").stderr
+        assert "NAT is on here (nft ip elsewhere post)" in said
+        said = box.guard.attach("native").stderr
+        assert "proxy path, not host: NAT is on here" in said and path(box) == "proxy" and served()
+        box.guard.detach()
+        said = box.guard.attach("native").stderr
+        assert "compat path, not host: NAT is on here" in said and path(box) == "compat" and served()
+        box.guard.detach()
+        box.box.nft("delete table ip elsewhere")
+        box.guard.attach("native")
+        assert path(box) == "host" and served()
+
+
+@pytest.mark.parametrize("how, family", [("host", "ipv4"), ("host", "ipv6"), ("compat", "ipv4")])
+def test_a_handshake_under_way_is_finished(box, how, family):
+    """The SYN-ACK was the old path's, the ACK comes to the new one; data ahead of its window may be sent twice."""
+    box.guard.attach("native", "--path", how, "--ports", "7000-20000")
+    with Echo(box.box, family, port=12000) as echo:
+        with Peer(box.guarded, family, echo.port) as early, Peer(box.guarded, family, echo.port, "windows") as plain:
+            assert early.ask() and plain.ask()
+            box.guard.attach("native", "--path", "proxy", "--ports", "7000-20000")
+            for peer in (early, plain):
+                peer.tsval += 1
+                peer.send(f.ACK)
+
+                def answered():
+                    peer.send(f.ACK | f.PSH, payload=b"hello")
+                    return peer.receive(0.3, lambda s: s.payload == b"hello" and s.seq == peer.rcv_nxt)
+                assert wait_until(answered, 5)
+            assert echo.count == 2
+
+
+def test_the_first_word_of_a_connection_from_before_does_not_open_it_again(box, family):
+    """It brings the cookie once more, and the cookie is good."""
+    box.guard.attach("native", "--ports", "7000-20000")
+    with Listener(box.box, family, port=12000) as listener, connect(box.client, family, OURS[family], 12000) as sock:
+        conn = listener.accept()
+        box.guard.attach("native", "--path", "proxy", "--ports", "7000-20000")
+        with box.guard.counting() as moved:
+            sock.sendall(b"late")
+            assert read_exactly(conn, 4) == b"late"
+        assert moved["direct_segment"] and not moved["flow_opened"] and listener.nothing_more()
+        conn.sendall(b"well")
+        assert read_exactly(sock, 4) == b"well"
+
+
+def hooks(bed):
+    """What of ours is where, and its pins."""
+    return bed.guard.program_id(), bed.box.run("bpftool", "-j", "net", "show", "dev", "sw0").stdout, sorted(os.listdir(bed.guard.pins))
+
+
+def test_a_change_that_fails_leaves_the_old_path_on(box):
+    """Of the last step but one, when all else is there: another program is on the servers' interface."""
+    box.guard.attach("native", "--ports", "7000-20000")
+    box.box.run(VETH_PEER, "bs0", "on")
+    box.server.run(VETH_PEER, "ss0", "on")
+    before = hooks(box)
+    with Echo(box.box, "ipv4", port=12000) as echo, connect(box.client, "ipv4", OURS["ipv4"], echo.port) as old:
+        done = box.guard.attach("native", "--forward", "bs0", check=False)
+        assert done.returncode == 1 and "another one is there" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert hooks(box) == before and path(box) == "host" and echoes(old)
+        with box.guard.counting() as moved, connect(box.client, "ipv4", OURS["ipv4"], echo.port) as sock:
+            assert echoes(sock)
+        assert moved["synack_sent"] == moved["handoff_done"] == 1
+
+
+@pytest.fixture
+def daemon(box):
+    made = Daemon(box.box, "[interface sw0]\nxdp = native\n", "-j")
+    yield made
+    print(made.log())
+    made.close()
+
+
+def told(daemon):
+    return [line for line in map(json.loads, daemon.log().splitlines()) if line.get("event") == "path_changed"]
+
+
+def test_under_the_daemon_auto_follows_a_redirection_by_itself(box, daemon):
+    """One line in the log; the daemon goes on with the guard, and killed and started again takes it as it is."""
+    daemon.start()
+    with Echo(box.box, "ipv4", port=12000) as local, Echo(box.server, "ipv4", port=8000) as inside:
+        with connect(box.client, "ipv4", OURS["ipv4"], local.port) as old:
+            assert echoes(old) and path(box) == "host"
+            box.box.nft(NFT.format(ports="8000"))
+            assert wait_until(lambda: path(box) == "proxy", 40, 0.3) and echoes(old)
+            assert wait_until(lambda: told(daemon), 10)
+            line, = told(daemon)
+            assert (line["from"], line["to"]) == ("host", "proxy") and "port 8000 is redirected" in line["reason"]
+            for port in (local.port, inside.port):
+                with connect(box.client, "ipv4", OURS["ipv4"], port) as sock:
+                    assert echoes(sock)
+            daemon.reload("[interface sw0]\nxdp = native\nports = 8000-20000\n")
+            assert box.guard.status()[0]["ports"] == "8000-20000" and echoes(old)
+            daemon.stop()
+            box.box.nft("delete table inet shop")
+            daemon.start()
+            assert path(box) == "proxy" and echoes(old) and len(told(daemon)) == 1
+
+
+def test_a_reload_can_ask_for_the_proxy_path(box, daemon):
+    daemon.start()
+    assert path(box) == "host"
+    daemon.reload("[interface sw0]\nxdp = native\nflows = 64k\nto = 10.5.0.0/24\n")
+    assert path(box) == "proxy" and "the configuration asks for it" in told(daemon)[0]["reason"]
+    with Echo(box.server, "ipv4") as echo, connect(box.client, "ipv4", "10.5.0.1", echo.port) as sock:
+        assert echoes(sock)
+    done = daemon.reload("[interface sw0]\nxdp = native\npath = host\n", check=False)
+    assert done.returncode == 1 and "path: the guard is on with proxy" in done.stderr
+
+
+def test_no_other_way_but_by_detaching(box):
+    box.guard.attach("native")
+    done = box.guard.attach("native", "--path", "compat", check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "detach first" in done.stderr
+    box.guard.attach("native", "--to", "10.5.0.0/24")
+    assert path(box) == "proxy"
+    done = box.guard.attach("native", "--path", "host", check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "--drain" in done.stderr
+    box.guard.detach()
+    assert not box.guard.attached and "synward" not in box.box.run("bpftool", "net", "show", "dev", "sw0").stdout
