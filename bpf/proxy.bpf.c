@@ -16,12 +16,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* No verdict either: a plain frame, now in local.packet, whose segment has no flow. */
+#define SW_FLOWLESS (SW_UNFAMILIAR + 1)
+_Static_assert(SW_FLOWLESS <= SW_VERDICT_REASON, "it stands where reasons do");
+
 #define SW_BUDGET_UNPROVEN                                                                         \
 	1000 /* ACKs of connections that may be from before, a second and CPU                      \
 	      */
 
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
-					     struct net *net, const struct sw_tuple *t, __u64 now_ns)
+					     struct net *net, const struct sw_tuple *t,
+					     __u64 now_ns)
 {
 }
 
@@ -38,7 +43,8 @@ static __always_inline bool may_teach(const struct sw_packet *pkt, const struct 
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, const bool plain,
-					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)
+					 struct sw_tcpopts *agreed, __u32 *ret_seq,
+					 __u32 *ret_tsval)
 {
 	struct sw_tcpopts offered;
 	__u32 ts_bits;
@@ -91,8 +97,9 @@ static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_pack
 static __always_inline int own_socket(struct xdp_md *ctx, const struct sw_packet *pkt,
 				      const struct sw_scene *scene)
 {
-	return sw_known_maybe(scene->state, pkt->hash) ?
-		       sw_socket_lookup(ctx, sw_tuple_kept(&pkt->tuple)) : 0;
+	return sw_known_maybe(scene->state, pkt->hash)
+		       ? sw_socket_lookup(ctx, sw_tuple_kept(&pkt->tuple))
+		       : 0;
 }
 
 /* A connection without a flow: its server spoke, or its socket is here. */
@@ -111,8 +118,9 @@ static __always_inline enum sw_reason judge_direct(const struct sw_packet *pkt,
 	if (socket || sw_direct_known(pkt->hash))
 		return SW_DIRECT_SEGMENT;
 	/* If the server has the connection, what it answers proves it. */
-	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns) ? SW_ACK_UNPROVEN
-										: SW_ACK_INVALID;
+	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns)
+		       ? SW_ACK_UNPROVEN
+		       : SW_ACK_INVALID;
 }
 
 static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -216,80 +224,112 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	}
 }
 
+/* The filter is made anew twice a minute, of sockets alone; a SYN asks it for this flow. */
+static __always_inline void know_flow(const struct sw_packet *pkt, const struct sw_scene *scene)
+{
+	if (!sw_known_maybe(scene->state, pkt->hash))
+		sw_known_add(scene->state, pkt->hash);
+}
+
 /*
  * A SYN in a plain frame, on a tuple that nobody knows, to a service of which all is known:
- * what a flood is made of. Its packet stays in registers, as in judge(). SW_UNFAMILIAR of
- * everything else.
+ * what a flood is made of. SW_UNFAMILIAR of everything else.
  */
-static __always_inline int answer_plain(struct xdp_md *ctx, struct sw_packet *pkt)
+static __always_inline int answer_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
+					struct sw_scene *scene)
+{
+	const struct sw_listener *l = scene->listener;
+
+	if (!sw_start_find(&pkt->tuple, scene->secret, scene->cfg, scene->now_ns, &scene->start) ||
+	    l->service & SW_LS_ASK || may_teach(pkt, l) || l->window_flags & SW_WF_DRAINING ||
+	    sw_known_maybe(scene->state, pkt->hash))
+		return SW_UNFAMILIAR;
+	return answer_syn(ctx, pkt, scene, true);
+}
+
+/*
+ * A client's segment in a plain frame, of a flow on which both ends talk: what established
+ * traffic is made of. SW_FLOWLESS if there is no flow, SW_UNFAMILIAR of everything else.
+ */
+static __always_inline int pass_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
+				      const struct sw_scene *scene)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_local *kept = SW_THE(local);
+	struct sw_flow *f;
+	int forwarded = 0;
+
+	if (!mine || !kept)
+		return SW_UNFAMILIAR;
+	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
+	if (!f || f->flags & SW_FF_ROUTED)
+		kept->packet = *pkt;
+	if (!f)
+		return SW_FLOWLESS;
+	if (!sw_flow_in_plain(ctx, pkt, f, scene->now_ns))
+		return SW_UNFAMILIAR;
+	know_flow(pkt, scene);
+	if (f->flags & SW_FF_ROUTED)
+		forwarded = sw_forward_in(ctx, &kept->packet, f);
+	return forwarded | SW_FLOW_SEGMENT;
+}
+
+/* A plain frame, whose packet stays in registers, as in judge(). SW_UNFAMILIAR: sw_parse() has to
+ * look. */
+static __always_inline int proxy_plain(struct xdp_md *ctx, struct sw_packet *pkt)
 {
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
+	enum sw_segment segment = classify(pkt->flags);
 	struct sw_listener *l;
-	enum sw_reason reason;
+	int reason;
 
-	if (!scene.secret || !scene.cfg || !slot || classify(pkt->flags) != SW_SEG_SYN)
+	if (!scene.secret || !scene.cfg || !slot ||
+	    (segment != SW_SEG_SYN && segment != SW_SEG_ACK))
 		return SW_UNFAMILIAR;
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
 	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
 	if (!l || !sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns) ||
-	    !sw_start_find(&pkt->tuple, scene.secret, scene.cfg, scene.now_ns, &scene.start))
-		return SW_UNFAMILIAR;
-	if (l->state != SW_LISTENER_OPEN || l->service & SW_LS_ASK || may_teach(pkt, l) ||
-	    l->window_flags & SW_WF_DRAINING || !frame_is_for_us(ctx, l))
+	    l->state != SW_LISTENER_OPEN || !frame_is_for_us(ctx, l))
 		return SW_UNFAMILIAR;
 	scene.listener = l;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
-	if (sw_known_maybe(scene.state, pkt->hash))
-		return SW_UNFAMILIAR;
-	reason = answer_syn(ctx, pkt, &scene, true);
+	reason = segment == SW_SEG_SYN ? answer_plain(ctx, pkt, &scene)
+				       : pass_plain(ctx, pkt, &scene);
 	return SW_VERDICT(reason, SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT));
 }
 
-__noinline int answer_plain_ipv4(struct xdp_md *ctx)
+__noinline int proxy_plain_ipv4(struct xdp_md *ctx)
 {
 	struct sw_packet pkt;
 
-	return sw_parse_plain_ipv4(ctx, &pkt) ? answer_plain(ctx, &pkt) : SW_UNFAMILIAR;
+	return sw_parse_plain_ipv4(ctx, &pkt) ? proxy_plain(ctx, &pkt) : SW_UNFAMILIAR;
 }
 
-__noinline int answer_plain_ipv6(struct xdp_md *ctx)
+__noinline int proxy_plain_ipv6(struct xdp_md *ctx)
 {
 	struct sw_packet pkt;
 
-	return sw_parse_plain_ipv6(ctx, &pkt) ? answer_plain(ctx, &pkt) : SW_UNFAMILIAR;
+	return sw_parse_plain_ipv6(ctx, &pkt) ? proxy_plain(ctx, &pkt) : SW_UNFAMILIAR;
 }
 
-/* Any frame. */
-__noinline int proxy_any(struct xdp_md *ctx)
+/* The segment in local.packet; has_flow: whether it may have one. */
+__noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 {
 	struct sw_scene scene = {.secret = SW_THE(secrets), .cfg = SW_THE(config)};
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_local *mine = SW_THE(local);
 	struct sw_proxy *p = SW_THE(proxy);
+	struct sw_flow *f = NULL;
 	struct sw_packet *pkt;
-	struct sw_flow *f;
 	int reason, forwarded = 0;
 	bool guarded;
 
-	if (!mine)
+	if (!scene.secret || !scene.cfg || !slot || !mine || !p)
 		return SW_NOT_GUARDED;
 	pkt = &mine->packet; /* the stack has no room for it */
-	switch (sw_parse(ctx, pkt)) {
-	case SW_PARSE_OTHER:
-		sw_icmp_in(ctx);
-		return SW_OTHER_TRAFFIC;
-	case SW_PARSE_LATER_FRAGMENT:
-		return SW_LATER_FRAGMENT;
-	case SW_PARSE_TRUNCATED:
-		return SW_TRUNCATED;
-	case SW_PARSE_TCP:
-		break;
-	}
-	if (!scene.secret || !scene.cfg || !slot || !p)
-		return SW_NOT_GUARDED;
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
@@ -301,21 +341,43 @@ __noinline int proxy_any(struct xdp_md *ctx)
 	if (!guarded && !p->changed)
 		return SW_NOT_GUARDED;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
-	f = flow_of(pkt, &scene);
+	if (has_flow)
+		f = flow_of(pkt, &scene);
 	if (f && (!guarded || !begins_anew(ctx, pkt, &scene, f))) {
-		/* The filter is made anew twice a minute, of sockets alone; a SYN asks it for this flow. */
-		if (!sw_known_maybe(scene.state, pkt->hash))
-			sw_known_add(scene.state, pkt->hash);
+		know_flow(pkt, &scene);
 		reason = sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
 		if (reason == SW_FLOW_SEGMENT && f->flags & SW_FF_ROUTED)
 			forwarded = sw_forward_in(ctx, pkt, f);
 		return forwarded |
-		       SW_VERDICT(reason, SW_COUNTERS_SERVICE +
-						  (scene.listener->service & SW_LS_SLOT));
+		       SW_VERDICT(reason,
+				  SW_COUNTERS_SERVICE + (scene.listener->service & SW_LS_SLOT));
 	}
 	if (!guarded || scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
+}
+
+/* Any frame, into local.packet; enum sw_parse. */
+__noinline int proxy_read(struct xdp_md *ctx)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	return mine ? sw_parse(ctx, &mine->packet) : SW_PARSE_OTHER;
+}
+
+static __always_inline int proxy_any(struct xdp_md *ctx)
+{
+	switch (proxy_read(ctx)) {
+	case SW_PARSE_TCP:
+		return proxy_kept(ctx, true);
+	case SW_PARSE_LATER_FRAGMENT:
+		return SW_LATER_FRAGMENT;
+	case SW_PARSE_TRUNCATED:
+		return SW_TRUNCATED;
+	default:
+		sw_icmp_in(ctx);
+		return SW_OTHER_TRAFFIC;
+	}
 }
 
 static __always_inline int sw_proxy(struct xdp_md *ctx)
@@ -326,10 +388,17 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
 		return SW_TRUNCATED;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		verdict = answer_plain_ipv4(ctx);
+		verdict = proxy_plain_ipv4(ctx);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		verdict = answer_plain_ipv6(ctx);
-	return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? proxy_any(ctx) : verdict;
+		verdict = proxy_plain_ipv6(ctx);
+	switch (verdict & SW_VERDICT_REASON) {
+	case SW_UNFAMILIAR:
+		return proxy_any(ctx);
+	case SW_FLOWLESS:
+		return proxy_kept(ctx, false);
+	default:
+		return verdict;
+	}
 }
 
 SEC("xdp.frags")
@@ -384,7 +453,8 @@ int synward_tc(struct __sk_buff *skb)
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
 	f = sw_flow_find(mine, &pkt.tuple, now_ns);
 	if (!f)
-		return l->state == SW_LISTENER_NONE ? SW_TC_NEXT : sw_direct_out(skb, &pkt, &slot->walk, now_ns);
+		return l->state == SW_LISTENER_NONE ? SW_TC_NEXT
+						    : sw_direct_out(skb, &pkt, &slot->walk, now_ns);
 	if ((pkt.flags & (SW_SYN | SW_ACK)) == (SW_SYN | SW_ACK))
 		return sw_flow_synack(skb, &pkt, f, now_ns);
 	return sw_flow_out(skb, &pkt, f, now_ns);

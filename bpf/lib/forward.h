@@ -20,23 +20,13 @@ static __always_inline bool sw_forward_plain(struct xdp_md *ctx, const struct sw
 {
 	__u32 l3_length = pkt->tuple.family_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 
-	return f->flags & SW_FF_ROUTED && f->flags & SW_FF_ANSWERED &&
-	       !(f->side[SW_CLIENT].bits | f->side[SW_SERVER].bits) &&
+	return f->flags & SW_FF_ROUTED && sw_flow_talks(f) &&
 	       (pkt->flags & (SW_SYN | SW_FIN | SW_RST | SW_ACK)) == SW_ACK &&
 	       pkt->l3_offset == sizeof(struct ethhdr) &&
 	       pkt->l4_offset == sizeof(struct ethhdr) + l3_length && !pkt->first_fragment &&
 	       pkt->l4_length >= pkt->header_length &&
 	       pkt->l4_offset + pkt->l4_length <= ctx->data_end - ctx->data &&
 	       bpf_xdp_get_buff_len(ctx) == ctx->data_end - ctx->data;
-}
-
-/* A checksum nobody has finished is finished by the stack (one in 65,536 others looks like it). */
-static __always_inline bool sw_forward_checksum(struct xdp_md *ctx, const struct sw_packet *pkt)
-{
-	struct tcphdr *tcp = sw_l4(ctx, pkt);
-
-	return (void *)(tcp + 1) <= (void *)(long)ctx->data_end &&
-	       tcp->check != sw_csum_fold(sw_csum_tuple(&pkt->tuple, pkt->l4_length));
 }
 
 static __always_inline bool sw_fib_fill(struct xdp_md *ctx, struct bpf_fib_lookup *fib,
@@ -79,7 +69,8 @@ __noinline int sw_forward_look(struct xdp_md *ctx, const struct sw_packet *pkt, 
 {
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 
-	if (!mine || !pkt || !sw_forward_checksum(ctx, pkt) || !sw_fib_fill(ctx, &mine->fib, pkt))
+	/* The stack finishes a checksum (one finished in 65,536 looks as if it were not). */
+	if (!mine || !pkt || !sw_checksum_finished(ctx, pkt) || !sw_fib_fill(ctx, &mine->fib, pkt))
 		return 0;
 	return bpf_fib_lookup(ctx, &mine->fib, sizeof(mine->fib), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
 	       mine->fib.ifindex == to;
@@ -124,37 +115,6 @@ __noinline int sw_forward_in(struct xdp_md *ctx, const struct sw_packet *pkt,
 	return SW_FORWARDED;
 }
 
-/* Only headers without options, or with a timestamp as every stack lays it out. */
-static __always_inline bool sw_forward_translate_out(struct xdp_md *ctx,
-						     const struct sw_packet *pkt,
-						     const struct sw_flow *f)
-{
-	struct tcphdr *tcp = sw_l4(ctx, pkt);
-	__u32 *word = (void *)tcp;
-	__u64 change = 0;
-
-	if (pkt->header_length == 32) {
-		if ((void *)(word + 8) > (void *)(long)ctx->data_end)
-			return false;
-		change = sw_translate_tstamp(f, SW_TO_CLIENT, word + 6);
-	}
-	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
-		return false;
-	change += sw_translate_header(f, SW_TO_CLIENT, word);
-	tcp->check = sw_csum_change(tcp->check, change);
-	return true;
-}
-
-static __always_inline bool sw_forward_header_known(struct xdp_md *ctx, const struct sw_packet *pkt)
-{
-	__u32 *word = sw_l4(ctx, pkt);
-
-	if (pkt->header_length == sizeof(struct tcphdr))
-		return true;
-	return pkt->header_length == 32 && (void *)(word + 8) <= (void *)(long)ctx->data_end &&
-	       word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS);
-}
-
 /* A segment of the server's that can leave at once: noted, translated, sent. */
 __noinline int sw_forward_out(struct xdp_md *ctx, const struct sw_packet *pkt, struct sw_flow *f,
 			      __u64 now_ns)
@@ -164,14 +124,14 @@ __noinline int sw_forward_out(struct xdp_md *ctx, const struct sw_packet *pkt, s
 	struct sw_flow_event e = {.has_ack = 1};
 
 	if (!mine || !p || !pkt || !f || !p->forward || !sw_forward_plain(ctx, pkt, f) ||
-	    !sw_forward_header_known(ctx, pkt) || !sw_forward_look(ctx, pkt, p->guarded))
+	    !sw_header_common(ctx, pkt) || !sw_forward_look(ctx, pkt, p->guarded))
 		return XDP_PASS;
 	e.seq = pkt->seq + f->seq_delta;
 	e.ack = pkt->ack;
 	e.bytes = pkt->l4_length - pkt->header_length;
 	e.window = sw_window_of(ctx, pkt);
 	sw_flow_note(f, SW_SERVER, &e, now_ns);
-	if (!sw_forward_translate_out(ctx, pkt, f) ||
+	if (!sw_translate_common(ctx, pkt, f, SW_TO_CLIENT) ||
 	    !sw_forward_send(ctx, &mine->fib, pkt->tuple.family_v6))
 		return XDP_DROP; /* half done; cannot be, all was looked at before */
 	sw_count_event(SW_EV_FLOW_FORWARDED_OUT);

@@ -40,6 +40,15 @@ __noinline int sw_checksum_partial(struct xdp_md *ctx, const struct sw_packet *p
 						 pkt->l4_offset + pkt->l4_length)) != 0xffff;
 }
 
+/* False: nobody has finished the segment's checksum, or it looks so. */
+static __always_inline bool sw_checksum_finished(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	struct tcphdr *tcp = sw_l4(ctx, pkt);
+
+	return (void *)(tcp + 1) <= (void *)(long)ctx->data_end &&
+	       tcp->check != sw_csum_fold(sw_csum_tuple(&pkt->tuple, pkt->l4_length));
+}
+
 /*
  * Room for bytes more of TCP header where there is none behind the frame (veth: up to
  * the next 64 bytes): all in front of the TCP header moves up.
@@ -219,6 +228,37 @@ __noinline __u64 sw_translate_options_in(struct xdp_md *ctx, const struct sw_pac
 	return change;
 }
 
+/* True of a header without options, or with a timestamp as every stack lays it out. */
+static __always_inline bool sw_header_common(struct xdp_md *ctx, const struct sw_packet *pkt)
+{
+	__u32 *word = sw_l4(ctx, pkt);
+
+	if (pkt->header_length == sizeof(struct tcphdr))
+		return true;
+	return pkt->header_length == 32 && (void *)(word + 8) <= (void *)(long)ctx->data_end &&
+	       word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS);
+}
+
+/* A segment with ACK, such a header and a finished checksum, in place. False: it is cut off. */
+static __always_inline bool sw_translate_common(struct xdp_md *ctx, const struct sw_packet *pkt,
+						const struct sw_flow *f, enum sw_way way)
+{
+	struct tcphdr *tcp = sw_l4(ctx, pkt);
+	__u32 *word = (void *)tcp;
+	__u64 change = 0;
+
+	if (pkt->header_length == 32) {
+		if ((void *)(word + 8) > (void *)(long)ctx->data_end)
+			return false;
+		change = sw_translate_tstamp(f, way, word + 6);
+	}
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+		return false;
+	change += sw_translate_header(f, way, word);
+	tcp->check = sw_csum_change(tcp->check, change);
+	return true;
+}
+
 /* A segment with ACK, in place. 0 if its header is cut off. */
 __noinline int sw_translate_in(struct xdp_md *ctx, const struct sw_packet *pkt,
 			       const struct sw_flow *f)
@@ -355,6 +395,24 @@ static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
 	f->syns++;
 	f->syn_ms = now_ms;
 	return sw_make_syn(ctx, pkt, f, seen.tsval) ? SW_FLOW_SYN_AGAIN : SW_NO_ROOM;
+}
+
+/* True if both ends talk, and neither has begun to close. */
+static __always_inline bool sw_flow_talks(const struct sw_flow *f)
+{
+	return f->flags & SW_FF_ANSWERED && !(f->side[SW_CLIENT].bits | f->side[SW_SERVER].bits);
+}
+
+/* Data or an acknowledgement of a flow on which both ends talk. False: it is more, and untouched. */
+static __always_inline bool sw_flow_in_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
+					     struct sw_flow *f, __u64 now_ns)
+{
+	if (!sw_flow_talks(f) || pkt->flags & SW_FIN || pkt->l4_length < pkt->header_length ||
+	    !sw_header_common(ctx, pkt) || !sw_checksum_finished(ctx, pkt) ||
+	    (pkt->header_length > sizeof(struct tcphdr) && !(f->flags & SW_FF_SERVER_TSTAMP)))
+		return false;
+	sw_note_in(f, pkt, sw_window_of(ctx, pkt), now_ns);
+	return sw_translate_common(ctx, pkt, f, SW_TO_SERVER);
 }
 
 /* A segment of a flow. */
