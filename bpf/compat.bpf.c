@@ -193,7 +193,7 @@ static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_s
 		sw_kernel_stamp(sk, t);
 }
 
-static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 {
 	return true;
 }

@@ -18,9 +18,9 @@ static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_s
 	sw_start_make(t, now_ns);
 }
 
-static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 {
-	return sw_start_find(t, scene->secret, scene->cfg, scene->now_ns, &scene->start);
+	return sw_start_find(scene->at, scene->cfg, scene->now_ns, &scene->start);
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,

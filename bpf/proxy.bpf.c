@@ -30,7 +30,7 @@ static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_s
 {
 }
 
-static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t)
+static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 {
 	return true;
 }
@@ -240,7 +240,7 @@ static __always_inline int answer_plain(struct xdp_md *ctx, const struct sw_pack
 {
 	const struct sw_listener *l = scene->listener;
 
-	if (!sw_start_find(&pkt->tuple, scene->secret, scene->cfg, scene->now_ns, &scene->start) ||
+	if (!sw_start_find(scene->at, scene->cfg, scene->now_ns, &scene->start) ||
 	    l->service & SW_LS_ASK || may_teach(pkt, l) || l->window_flags & SW_WF_DRAINING ||
 	    sw_known_maybe(scene->state, pkt->hash))
 		return SW_UNFAMILIAR;
@@ -290,7 +290,8 @@ static __always_inline int proxy_plain(struct xdp_md *ctx, struct sw_packet *pkt
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
+	scene.at = sw_listener_at(&pkt->tuple, scene.secret->hash_seed[0]);
+	l = sw_listener_slot(scene.at);
 	if (!l || !sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns) ||
 	    l->state != SW_LISTENER_OPEN || !frame_is_for_us(ctx, l))
 		return SW_UNFAMILIAR;

@@ -7,17 +7,15 @@
 
 #include "siphash.h"
 
-/* Sums are over 16- or 32-bit words as they lie in memory; the fold is the same either way. */
+/*
+ * Sums are over 16- or 32-bit words as they lie in memory; the fold is the same either way: the
+ * remainder by 2^16 - 1, which 0 alone leaves as 0. By (2^64 - 1) / (2^16 - 1), modulo 2^64, the
+ * part behind the point of sum / (2^16 - 1) comes to stand at the top. For sums below 2^48: of
+ * 65,535 words at most.
+ */
 static __always_inline __u16 sw_csum_fold(__u64 sum)
 {
-	__u32 half;
-
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	/* Added to itself with its halves swapped, the upper half is the sum with its carry. */
-	half = (__u32)sum;
-	half += half << 16 | half >> 16;
-	return (__u16)(half >> 16);
+	return (__u16)(sum * 0x0001000100010001ULL >> 48);
 }
 
 /* A 64-bit word of addresses, as two 32-bit ones. */

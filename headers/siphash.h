@@ -34,6 +34,8 @@ static __always_inline void sw_sipround(struct sw_siphash *s)
 	s->v1 = SW_ROTL64(s->v1, 17) ^ s->v2;
 	s->v3 = SW_ROTL64(s->v3, 21) ^ s->v0;
 	s->v2 = SW_ROTL64(s->v2, 32);
+	/* Round by round: clang does several at once, and BPF has no registers for that. */
+	__asm__("" : "+r"(s->v0), "+r"(s->v1), "+r"(s->v2), "+r"(s->v3));
 }
 
 static __always_inline void sw_siphash_init(struct sw_siphash *s, const struct sw_key *key)

@@ -30,12 +30,13 @@ struct sw_scene {
 	const struct sw_walk *state;
 	const struct sw_listener *listener;
 	const struct sw_cookie_start *start; /* of modes that make their own cookies */
+	__u32 at;     /* sw_listener_at() */
 	__u64 now_ns; /* CLOCK_MONOTONIC, to the tick */
 	__u32 now_ms; /* of the clock for TSval */
 };
 
-/* False: what the mode keeps beside t's listener is stale, and both are to be read. */
-static __always_inline bool sw_mode_ready(struct sw_scene *scene, const struct sw_tuple *t);
+/* False: what the mode keeps beside the listener is stale, and both are to be read. */
+static __always_inline bool sw_mode_ready(struct sw_scene *scene);
 
 /*
  * The SYN-ACK's sequence number and, if timestamps were agreed on, its TSval. Takes out of
@@ -82,11 +83,12 @@ static __always_inline enum sw_reason leave_syn_to_kernel(const struct sw_packet
 static __always_inline int judge_known_syn(struct xdp_md *ctx, const struct sw_packet *pkt,
 					   const struct sw_scene *scene)
 {
-	struct sw_local *mine = SW_THE(local);
+	struct sw_local *mine;
 	bool fresh;
 
 	if (!sw_known_maybe(scene->state, pkt->hash))
 		return SW_GO_ON;
+	mine = SW_THE(local);
 	if (!mine || !sw_budget_spend(&mine->known, SW_BUDGET_KNOWN, scene->now_ns))
 		return SW_SYN_OVER_BUDGET;
 	/* Its socket may be a moment away. */
@@ -127,11 +129,12 @@ static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packe
 static __always_inline const struct sw_listener *seen_by_client(const struct sw_packet *pkt,
 								const struct sw_scene *scene)
 {
-	struct sw_local *mine = SW_THE(local);
+	struct sw_local *mine;
 
-	if (scene->cfg->routes && mine && sw_listener_route(&pkt->tuple, scene->listener))
-		return &mine->routed;
-	return scene->listener;
+	if (!scene->cfg->routes)
+		return scene->listener;
+	mine = SW_THE(local);
+	return mine && sw_listener_route(&pkt->tuple, scene->listener) ? &mine->routed : scene->listener;
 }
 
 static __always_inline enum sw_reason send_synack(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -315,7 +318,7 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 }
 
 static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
-						const struct sw_scene *scene, const bool plain)
+						struct sw_scene *scene, const bool plain)
 {
 	enum sw_handed handed;
 	bool fresh;
@@ -331,7 +334,7 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 			return SW_KNOWN;
 		}
 	}
-	if (asks_too_much(scene, plain))
+	if (asks_too_much(scene, plain) || !sw_mode_ready(scene))
 		return SW_UNFAMILIAR;
 	return check_cookie(ctx, pkt, scene, plain);
 }
@@ -392,11 +395,11 @@ static __always_inline enum sw_segment classify(__u8 flags)
 }
 
 static __always_inline enum sw_reason judge_segment(struct xdp_md *ctx, const struct sw_packet *pkt,
-						    const struct sw_scene *scene, const bool plain)
+						    struct sw_scene *scene, const bool plain)
 {
 	switch (classify(pkt->flags)) {
 	case SW_SEG_SYN:
-		return answer_syn(ctx, pkt, scene, plain);
+		return sw_mode_ready(scene) ? answer_syn(ctx, pkt, scene, plain) : SW_UNFAMILIAR;
 	case SW_SEG_ACK:
 		return check_ack(ctx, pkt, scene, plain);
 	case SW_SEG_SYNACK:
@@ -442,7 +445,8 @@ static __always_inline int judge(struct xdp_md *ctx, struct sw_packet *pkt, cons
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	l = sw_listener_slot(&pkt->tuple, scene.secret->hash_seed[0]);
+	scene.at = sw_listener_at(&pkt->tuple, scene.secret->hash_seed[0]);
+	l = sw_listener_slot(scene.at);
 	if (!l)
 		return SW_NOT_GUARDED;
 	if (!sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns))
@@ -451,8 +455,6 @@ static __always_inline int judge(struct xdp_md *ctx, struct sw_packet *pkt, cons
 			       SW_NOT_GUARDED : SW_UNFAMILIAR;
 	if (l->state == SW_LISTENER_NONE || !frame_is_for_us(ctx, l))
 		return SW_NOT_GUARDED;
-	if (!sw_mode_ready(&scene, &pkt->tuple))
-		return SW_UNFAMILIAR;
 	scene.listener = l;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
 
@@ -496,8 +498,9 @@ __noinline int read_any(struct xdp_md *ctx)
 		return parsed;
 	t = &mine->packet.tuple;
 	scene.now_ns = sw_now_ns(&slot->walk);
-	l = sw_listener_slot(t, scene.secret->hash_seed[0]);
-	if (!l || (sw_listener_is_fresh(l, t, scene.cfg, scene.now_ns) && sw_mode_ready(&scene, t)))
+	scene.at = sw_listener_at(t, scene.secret->hash_seed[0]);
+	l = sw_listener_slot(scene.at);
+	if (!l || (sw_listener_is_fresh(l, t, scene.cfg, scene.now_ns) && sw_mode_ready(&scene)))
 		return SW_PARSE_TCP;
 	sw_listener_read(ctx, t, l, scene.now_ns);
 	if (l->service & SW_LS_ASK)

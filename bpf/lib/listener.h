@@ -320,10 +320,8 @@ static __always_inline __u32 sw_listener_at(const struct sw_tuple *t, __u64 seed
 }
 
 /* Where the listener of the packet's destination is cached on this CPU; NULL never, in practice. */
-static __always_inline struct sw_listener *sw_listener_slot(const struct sw_tuple *t, __u64 seed)
+static __always_inline struct sw_listener *sw_listener_slot(__u32 at)
 {
-	__u32 at = sw_listener_at(t, seed);
-
 	return bpf_map_lookup_elem(&listeners, &at);
 }
 

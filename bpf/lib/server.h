@@ -158,8 +158,9 @@ static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple 
 							  __u64 now_ns,
 							  const struct sw_cookie_start **ret_start)
 {
-	struct sw_listener *l = sw_listener_slot(t, secret->hash_seed[0]);
-	bool ready = sw_start_find(t, secret, cfg, now_ns, ret_start);
+	__u32 at = sw_listener_at(t, secret->hash_seed[0]);
+	struct sw_listener *l = sw_listener_slot(at);
+	bool ready = sw_start_find(at, cfg, now_ns, ret_start);
 
 	if (!l || !*ret_start)
 		return NULL;

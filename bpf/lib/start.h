@@ -21,12 +21,13 @@ struct {
 	__type(value, struct sw_start);
 } starts SEC(".maps");
 
-/* False: *ret, where cookies to t's server start from, is not of this epoch. NULL never, in practice. */
-static __always_inline bool sw_start_find(const struct sw_tuple *t, const struct sw_secrets *secret,
-					  const struct sw_config *cfg, __u64 now_ns,
+/*
+ * False: *ret, where cookies to the server start from whose listener is cached there, is not of
+ * this epoch. NULL never, in practice.
+ */
+static __always_inline bool sw_start_find(__u32 at, const struct sw_config *cfg, __u64 now_ns,
 					  const struct sw_cookie_start **ret)
 {
-	__u32 at = sw_listener_at(t, secret->hash_seed[0]);
 	struct sw_start *slot = bpf_map_lookup_elem(&starts, &at);
 
 	*ret = slot ? &slot->start : NULL;

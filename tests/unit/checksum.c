@@ -76,9 +76,14 @@ Test(checksum, fold_keeps_every_carry)
 	cr_assert_eq(sw_csum_fold(0), 0);
 	cr_assert_eq(sw_csum_fold(0xffff), 0xffff);
 	cr_assert_eq(sw_csum_fold(0x10000), 1);
-	cr_assert_eq(sw_csum_fold(~0ULL), 0xffff);
+	cr_assert_eq(sw_csum_fold((1ULL << 48) - 1), 0xffff);
+	for (i = 1; i <= 0x20000; i++) {
+		/* Where remainders are smallest and largest, at both ends of what may be summed. */
+		cr_assert_eq(sw_csum_fold((__u64)i), (i - 1) % 0xffff + 1);
+		cr_assert_eq(sw_csum_fold((1ULL << 48) - (__u64)i), ((1ULL << 48) - i - 1) % 0xffff + 1);
+	}
 	for (i = 0; i < 1000000; i++) {
-		__u64 sum = random_u64(&random) >> random_below(&random, 64);
+		__u64 sum = random_u64(&random) >> (16 + random_below(&random, 48));
 
 		/* Folding is the remainder by 2^16 - 1, which 0 alone leaves as 0. */
 		cr_assert_eq(sw_csum_fold(sum), sum ? (sum - 1) % 0xffff + 1 : 0, "%llx", sum);
