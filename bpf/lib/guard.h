@@ -481,63 +481,10 @@ __noinline int judge_plain_ipv6(struct xdp_md *ctx)
 	return sw_parse_plain_ipv6(ctx, &pkt) ? judge(ctx, &pkt, true) : SW_UNFAMILIAR;
 }
 
-/* Any frame, into local.packet, and its listener read if that is stale; enum sw_parse. */
-__noinline int read_any(struct xdp_md *ctx)
+/* What a frame that holds no TCP segment is counted as. */
+static __always_inline enum sw_reason not_a_segment(enum sw_parse parsed)
 {
-	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
-	struct sw_walk_slot *slot = SW_THE(walk);
-	struct sw_local *mine = SW_THE(local);
-	const struct sw_tuple *t;
-	struct sw_listener *l;
-	enum sw_parse parsed;
-
-	if (!scene.secret || !scene.cfg || !slot || !mine)
-		return SW_PARSE_OTHER;
-	parsed = sw_parse(ctx, &mine->packet);
-	if (parsed != SW_PARSE_TCP)
-		return parsed;
-	t = &mine->packet.tuple;
-	scene.now_ns = sw_now_ns(&slot->walk);
-	scene.at = sw_listener_at(t, scene.secret->hash_seed[0]);
-	l = sw_listener_slot(scene.at);
-	if (!l || (sw_listener_is_fresh(l, t, scene.cfg, scene.now_ns) && sw_mode_ready(&scene)))
-		return SW_PARSE_TCP;
-	sw_listener_read(ctx, t, l, scene.now_ns);
-	if (l->service & SW_LS_ASK)
-		sw_service_half_open(l, scene.now_ns);
-	if (l->state == SW_LISTENER_NONE)
-		sw_closed_set(t, scene.cfg, scene.secret->hash_seed[0], scene.now_ns);
-	return SW_PARSE_TCP;
-}
-
-/* What read_any() read. */
-__noinline int judge_any(struct xdp_md *ctx)
-{
-	struct sw_local *mine = SW_THE(local);
-
-	return mine ? judge(ctx, &mine->packet, false) : SW_UNFAMILIAR;
-}
-
-static __always_inline int sw_guard(struct xdp_md *ctx)
-{
-	struct ethhdr *eth = (void *)(long)ctx->data;
-	int verdict = SW_UNFAMILIAR;
-
-	if ((void *)(eth + 1) > (void *)(long)ctx->data_end)
-		return SW_TRUNCATED;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		verdict = judge_plain_ipv4(ctx);
-	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		verdict = judge_plain_ipv6(ctx);
-	if ((verdict & SW_VERDICT_REASON) != SW_UNFAMILIAR)
-		return verdict;
-	switch (read_any(ctx)) {
-	case SW_PARSE_TCP:
-		verdict = judge_any(ctx);
-		/* The clock's tick, the epoch or the configuration went on since read_any(). */
-		if ((verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR && read_any(ctx) == SW_PARSE_TCP)
-			verdict = judge_any(ctx);
-		return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? SW_NOT_GUARDED : verdict;
+	switch (parsed) {
 	case SW_PARSE_LATER_FRAGMENT:
 		return SW_LATER_FRAGMENT;
 	case SW_PARSE_TRUNCATED:
@@ -545,6 +492,98 @@ static __always_inline int sw_guard(struct xdp_md *ctx)
 	default:
 		return SW_OTHER_TRAFFIC;
 	}
+}
+
+/* Any frame, by way of local.packet. UNFAMILIAR: read_stale(), and once more. */
+__noinline int judge_any(struct xdp_md *ctx)
+{
+	struct sw_local *mine = SW_THE(local);
+	enum sw_parse parsed;
+
+	if (!mine)
+		return SW_NOT_GUARDED;
+	parsed = sw_parse(ctx, &mine->packet);
+	return parsed == SW_PARSE_TCP ? judge(ctx, &mine->packet, false) : not_a_segment(parsed);
+}
+
+/* Reads what is kept of the listener of the frame in local.packet, if that is stale. */
+__noinline int read_stale(struct xdp_md *ctx)
+{
+	struct sw_scene scene = { .secret = SW_THE(secrets), .cfg = SW_THE(config) };
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_local *mine = SW_THE(local);
+	const struct sw_tuple *t;
+	struct sw_listener *l;
+
+	if (!scene.secret || !scene.cfg || !slot || !mine)
+		return 0;
+	t = &mine->packet.tuple;
+	scene.now_ns = sw_now_ns(&slot->walk);
+	scene.at = sw_listener_at(t, scene.secret->hash_seed[0]);
+	l = sw_listener_slot(scene.at);
+	if (!l || (sw_listener_is_fresh(l, t, scene.cfg, scene.now_ns) && sw_mode_ready(&scene)))
+		return 0;
+	sw_listener_read(ctx, t, l, scene.now_ns);
+	if (l->service & SW_LS_ASK)
+		sw_service_half_open(l, scene.now_ns);
+	if (l->state == SW_LISTENER_NONE)
+		sw_closed_set(t, scene.cfg, scene.secret->hash_seed[0], scene.now_ns);
+	return 0;
+}
+
+/* Before anything is called: each return costs 7 ns where the CPU is kept from guessing it (docs/performance.md). */
+enum sw_first_look {
+	SW_LOOK_PLAIN_IPV4,
+	SW_LOOK_PLAIN_IPV6,
+	SW_LOOK_ANY,
+	SW_LOOK_OTHER,
+};
+
+static __always_inline enum sw_first_look first_look(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct iphdr *ip = (void *)(eth + 1);
+	struct ipv6hdr *ip6 = (void *)ip;
+	void *end = (void *)(long)ctx->data_end;
+
+	if ((void *)(ip + 1) > end)
+		return SW_LOOK_ANY;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return ip->protocol == IPPROTO_TCP ? SW_LOOK_PLAIN_IPV4 : SW_LOOK_OTHER;
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		if (ip6->nexthdr == IPPROTO_TCP)
+			return SW_LOOK_PLAIN_IPV6;
+		if (ip6->nexthdr == IPPROTO_UDP || ip6->nexthdr == IPPROTO_ICMPV6)
+			return SW_LOOK_OTHER;
+	}
+	return SW_LOOK_ANY;
+}
+
+static __always_inline int sw_guard(struct xdp_md *ctx)
+{
+	int verdict = SW_UNFAMILIAR, i;
+
+	switch (first_look(ctx)) {
+	case SW_LOOK_PLAIN_IPV4:
+		verdict = judge_plain_ipv4(ctx);
+		break;
+	case SW_LOOK_PLAIN_IPV6:
+		verdict = judge_plain_ipv6(ctx);
+		break;
+	case SW_LOOK_OTHER:
+		return SW_OTHER_TRAFFIC;
+	case SW_LOOK_ANY:
+		break;
+	}
+	if ((verdict & SW_VERDICT_REASON) != SW_UNFAMILIAR)
+		return verdict;
+	verdict = judge_any(ctx);
+	/* Twice: the clock's tick, the epoch or the configuration may go on meanwhile. */
+	for (i = 0; i < 2 && (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR; i++) {
+		read_stale(ctx);
+		verdict = judge_any(ctx);
+	}
+	return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? SW_NOT_GUARDED : verdict;
 }
 
 #endif
