@@ -33,7 +33,7 @@ table ip bench {
 }
 """ % PORTS
 
-# Without timestamps: with them its ACK to the server echoes a wrong one, which Linux from 6.16 on does not take in
+# Without timestamps: with them its ACK to the server echoes a wrong one, which this kernel (6.18) does not take in
 # SYN_RECV, so that a handshake is over only with the client's first data.
 SYNPROXY = """
 table ip bench {
