@@ -106,6 +106,8 @@ static __always_inline bool ecn_offered(const struct sw_packet *pkt)
 	return (pkt->flags & (SW_ECE | SW_CWR)) == (SW_ECE | SW_CWR) && !(pkt->tos & 3);
 }
 
+#define SW_LF_USUAL (SW_LF_TSTAMP | SW_LF_SACK | SW_LF_WSCALE) /* what a kernel has that nobody set otherwise */
+
 /* Of what the SYN offered, what this host agrees to; mss: absent means the default. */
 static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packet *pkt,
 				  const struct sw_listener *l)
@@ -114,14 +116,16 @@ static __always_inline void agree(struct sw_tcpopts *opts, const struct sw_packe
 		opts->mss = pkt->tuple.family_v6 ? SW_MSS_DEFAULT_V6 : SW_MSS_DEFAULT_V4;
 	if (l->user_mss && l->user_mss < opts->mss) /* TCP_MAXSEG binds what we send as well */
 		opts->mss = l->user_mss;
-	if (!(l->flags & SW_LF_TSTAMP))
-		opts->flags &= ~SW_OPT_TSTAMP;
-	if (!(l->flags & SW_LF_SACK))
-		opts->flags &= ~SW_OPT_SACK;
-	if (!(l->flags & SW_LF_WSCALE))
-		opts->wscale = SW_WSCALE_NONE;
+	if ((l->flags & SW_LF_USUAL) != SW_LF_USUAL) {
+		if (!(l->flags & SW_LF_TSTAMP))
+			opts->flags &= ~SW_OPT_TSTAMP;
+		if (!(l->flags & SW_LF_SACK))
+			opts->flags &= ~SW_OPT_SACK;
+		if (!(l->flags & SW_LF_WSCALE))
+			opts->wscale = SW_WSCALE_NONE;
+	}
 	/* Without timestamps the cookie has no room for ECN. */
-	if (l->flags & SW_LF_ECN && opts->flags & SW_OPT_TSTAMP && ecn_offered(pkt))
+	if (ecn_offered(pkt) && l->flags & SW_LF_ECN && opts->flags & SW_OPT_TSTAMP)
 		opts->flags |= SW_OPT_ECN;
 }
 

@@ -288,6 +288,12 @@ __noinline int sw_grow_front(struct xdp_md *ctx, __u32 bytes)
 	return 0;
 }
 
+/* A frame that was padded stays so. */
+static __always_inline __u32 sw_want_padded(__u32 want, __u32 had)
+{
+	return want < SW_FRAME_MIN && had >= SW_FRAME_MIN ? SW_FRAME_MIN : want;
+}
+
 /*
  * Rewrites the frame into the SYN-ACK; tags stay. IPv6 extension headers and data of the
  * SYN are gone: the frame is cut or grown at its end. False if the driver has no room.
@@ -304,11 +310,12 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 	struct tcphdr *tcp;
 	__u64 sum;
 
+	want = sw_want_padded(want, had);
 	/* Data may lie in further buffers. */
-	if (had != want || pkt->l4_length != pkt->header_length)
+	if (had != want || pkt->l4_length != pkt->header_length) {
 		had = sw_frame_length(ctx);
-	if (want < SW_FRAME_MIN && had >= SW_FRAME_MIN)
-		want = SW_FRAME_MIN;
+		want = sw_want_padded(want, had);
+	}
 	if (want != had && bpf_xdp_adjust_tail(ctx, (int)want - (int)had) &&
 	    (want < had || sw_grow_front(ctx, want - had)))
 		return false;
@@ -347,19 +354,24 @@ static __always_inline bool sw_reply(struct xdp_md *ctx, const struct sw_packet 
 	word[2] = ack;
 	word[3] = flags;
 	sum = sw_csum_tuple(t, l4_length) + ports + seq + ack + flags;
-#define SW_PUT_OPTION(i)                                     \
-	if (sa->words > (i)) {                               \
-		if ((void *)(word + 6 + (i)) > end)          \
-			return false;                        \
-		word[5 + (i)] = sa->option[i];               \
-		sum += sa->option[i];                        \
+#define SW_PUT_OPTIONS(count)                                   \
+	case count:                                             \
+		if ((void *)(word + 5 + (count)) > end)         \
+			return false;                           \
+		__builtin_memcpy(word + 5, sa->option, (count) * 4); \
+		sum += sw_csum_words(sa->option, count);        \
+		break
+
+	switch (sa->words) {
+	SW_PUT_OPTIONS(1);
+	SW_PUT_OPTIONS(2);
+	SW_PUT_OPTIONS(3);
+	SW_PUT_OPTIONS(4);
+	SW_PUT_OPTIONS(5);
+	default:
+		return false;
 	}
-	SW_PUT_OPTION(0)
-	SW_PUT_OPTION(1)
-	SW_PUT_OPTION(2)
-	SW_PUT_OPTION(3)
-	SW_PUT_OPTION(4)
-#undef SW_PUT_OPTION
+#undef SW_PUT_OPTIONS
 	word[4] = bpf_htonl((__u32)bpf_ntohs((__u16)~sw_csum_fold(sum)) << 16);
 
 	/* The padding of a short frame held the end of the SYN. */
