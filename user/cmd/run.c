@@ -221,6 +221,7 @@ static int tick(void *arg)
 	members_check(&d->members);
 	members_follow(&d->members);
 	refresh(d);
+	members_look_at_handovers(&d->members);
 	members_rotate(&d->members);
 	tell_status(d, "");
 	return 0;

@@ -158,6 +158,7 @@ int member_put_on(struct members *m, struct member *member, const struct config 
 		return why_is(why, err, "%s: %s", member->name, text.text);
 	settings_ports(host_maps_fd(&member->maps, "config"), &member->ports);
 	member->on = true;
+	member->handovers = (struct handovers){};
 	member->by_hand = false;
 	member->info = result.info;
 	member->wait_ms = 0;

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "events.h"
+#include "handovers.h"
 #include "helper.h"
 #include "rotation.h"
 
@@ -19,6 +20,7 @@ struct member {
 	struct sw_info info;
 	struct host_maps maps;
 	struct rotation rotation;
+	struct handovers handovers;
 	struct events *events; /* NULL: not read yet, or by another process */
 	struct ports ports;   /* as last written: without those that are redirected */
 	unsigned int wait_ms; /* between tries to put the guard on */
@@ -56,6 +58,9 @@ void members_check(struct members *m);
 
 /* Reads routes' metrics and the firewall's redirections again. */
 void members_refresh(struct members *m);
+
+/* Takes guards that lose what they hand over to the proxy path, where the choice is theirs. */
+void members_look_at_handovers(struct members *m);
 
 /* Brings new keys in where it is time. */
 void members_rotate(struct members *m);

@@ -51,6 +51,29 @@ static void tell_trouble(struct members *m, struct member *member, const struct 
 	memcpy(member->trouble, why->text, sizeof(member->trouble));
 }
 
+void members_look_at_handovers(struct members *m)
+{
+	static const char reason[] = "three of four connections it validated got no socket: a "
+				     "firewall, NAT or load balancer has them";
+	const struct config_interface *interface;
+	struct setup setup = {};
+	struct member *member;
+	struct why why;
+
+	for (member = m->item; member < m->item + m->count; member++) {
+		interface = config_interface(m->config, member->name);
+		if (!member->on || !interface || member->info.path == SW_PATH_PROXY)
+			continue;
+		setup_from(&setup, m->config, interface);
+		if (setup_path(&setup) != PATH_AUTO ||
+		    !handovers_are_lost(&member->handovers, &member->maps))
+			continue;
+		setup.path = SW_PATH_PROXY;
+		if (change(m, member, &setup, reason, &why))
+			tell_trouble(m, member, &why);
+	}
+}
+
 int member_follow_path(struct members *m, struct member *member, const struct config *config,
 		       const struct config_interface *interface, struct why *why)
 {

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import threading
 import time
 
 from bench import Pulse, attach, exchanges, picked, refusal, throughput, warnings
@@ -10,8 +11,8 @@ from drivers import check_serving
 from guard import Guard
 from nics import ends
 from report import Skip
-from server import Echo
-from world import Link, Namespace
+from server import Echo, connect, read_exactly
+from world import Link, Namespace, wait_until
 
 FIREWALL = """
 table inet guest {
@@ -196,6 +197,65 @@ def check_proxy(report, link):
             guard.detach()
         assert "clsact" not in link.server.run("tc", "qdisc", "show", "dev", link.server_if).stdout, "detach left clsact"
         exchanges(link, echo.port, count=1)
+
+
+def check_path_change(report, link):
+    """To the proxy path while the guard runs: the other tc hook, and in libxdp's dispatcher two programs for a moment."""
+    with report.case(link.driver, "native", "to the proxy path while the guard runs") as result, Echo(link.server, "ipv6", dual=True) as echo:
+        guard = Guard(link.server, link.server_if)
+        attach(guard, "native", "--ports", str(echo.port))
+        before = guard.status()[0]
+        try:
+            with connect(link.client, "ipv4", link.server_addr["ipv4"], echo.port, timeout=10) as old, Callers(link, echo.port) as callers:
+                done = guard.attach("native", "--path", "proxy", "--ports", str(echo.port), "--flows", "4k", check=False)
+                if done.returncode:
+                    result.said, result.works = refusal(done), False
+                    assert "the kernel lacks bpf_xdp_load_bytes" in result.said, result.said
+                    return
+                after = guard.status()[0]
+                assert after["path"] == "proxy" and after["tc"] in ("tcx", "clsact"), after
+                old.sendall(b"from before")
+                assert read_exactly(old, 11) == b"from before"
+                with guard.counting() as moved:
+                    callers.more(20)
+                assert moved["flow_answered"] >= 15, dict(moved)
+            assert not callers.errors, (callers.count, callers.errors)
+            result.said = f"from {before['path']}, {'dispatcher' if before['dispatcher'] else 'alone'}, by {after['tc']}"
+        finally:
+            guard.detach()
+        assert "clsact" not in link.server.run("tc", "qdisc", "show", "dev", link.server_if).stdout, "detach left clsact"
+        exchanges(link, echo.port, count=1)
+
+
+class Callers:
+    """Clients one after the other, while something changes."""
+
+    def __init__(self, link, port):
+        self.link, self.port, self.count, self.errors, self.running = link, port, 0, [], True
+
+    def _call(self):
+        while self.running:
+            try:
+                with connect(self.link.client, "ipv4", self.link.server_addr["ipv4"], self.port, timeout=10) as sock:
+                    sock.sendall(b"hello")
+                    assert read_exactly(sock, 5) == b"hello"
+                self.count += 1
+            except (OSError, AssertionError) as error:
+                self.errors.append(repr(error))
+
+    def more(self, count):
+        until = self.count + count
+        assert wait_until(lambda: self.count >= until or self.errors, 60), self.count
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self._call)
+        self.thread.start()
+        self.more(2)
+        return self
+
+    def __exit__(self, *_):
+        self.running = False
+        self.thread.join(20)
 
 
 @contextlib.contextmanager

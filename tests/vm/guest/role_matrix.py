@@ -52,6 +52,7 @@ def run(report, options):
             features.check_cost(report, links[number])
     if "proxy" in only:
         features.check_proxy(report, links[1])
+        features.check_path_change(report, links[1])
     if "ways" in only:
         run_proxy_ways(report, links[1])
     if "large" in only:
@@ -85,5 +86,6 @@ def run_features(report, links):
     for number in (1, 3):
         features.check_large_frames(report, links[number])
     features.check_proxy(report, first)
+    features.check_path_change(report, first)
     features.check_bad_lines(report, first, "native")
     features.check_firewall(report, first, "native")
