@@ -109,7 +109,7 @@ def router_tables(result):
                 ["system", "segment in", "segment out", "SYN", "SYNs to the server", "handshake µs", "Gbit/s in", "Gbit/s out"],
                 [[label] + [with_range(packets[way][name]["ns"]) for way in ("in", "out", "syn")]
                  + [f"{middle(packets['syn'][name]['arrived']) * 100:.0f} %", with_range(shakes[name]["us"])]
-                 + [with_range(bulk[way][name]) for way in ("in", "out")] for name, (label, _) in systems.items()])
+                 + [with_range(bulk[way][name]["gbit"]) for way in ("in", "out")] for name, (label, _) in systems.items()])
     yield Table("A router: one packet after the other of so many connections",
                 "The program alone, net of XDP_PASS; and ns of the router's CPU for all that it does to such a segment.",
                 ["connections", "proxy path alone", "router, proxy path", "router, conntrack"],
@@ -120,15 +120,13 @@ def router_tables(result):
 def router_goals(result, add):
     packets, bulk, flows = (result["router"][name] for name in ("packets", "bulk", "flows"))
 
-    def worst(cells, over, under):
-        return min(middle(cells[way][over]) / middle(cells[way][under]) for way in ("in", "out"))
+    def worst(cells, system, ratio):
+        return min(middle(cells[way][system][ratio]) for way in ("in", "out"))
 
-    costs = {way: {name: cell["ns"] for name, cell in packets[way].items()} for way in ("in", "out")}
-    ratio = worst(costs, "conntrack", "proxy")
-    add("router, segments: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
-    ratio = worst(bulk, "proxy", "conntrack")
-    add("router, bytes: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
-    ratio = worst(costs, "synproxy", "forward")
+    for what, cells in (("segments", packets), ("bytes", bulk)):
+        ratio = worst(cells, "proxy", "of_conntrack")
+        add(f"router, {what}: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
+    ratio = worst(packets, "forward", "of_synproxy")
     add("router, segments: --forward : nftables synproxy", number(ratio), "≥ 3", ratio >= 3)
     counts = list(flows.values())
     ratio = middle(counts[-1]["proxy"]) / middle(counts[0]["proxy"])

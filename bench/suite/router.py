@@ -224,6 +224,10 @@ def packets(stage, plan, lanes, segments):
                 cell["arrived"].append((received(*end) - arrived) / taken)
     for lane in lanes.values():
         lane.ends("bare_pass")
+    for of in samples.values():
+        for cell in of.values():
+            for other in ("conntrack", "synproxy"):
+                cell[f"of_{other}"] = [theirs / ours for ours, theirs in zip(cell["ns"], of[other]["ns"])]
     return {way: {system: {name: spread(values) for name, values in cell.items()} for system, cell in of.items()}
             for way, of in samples.items()}
 
@@ -287,7 +291,8 @@ def bulk(stage, plan, lanes, segments):
             for way, of in {"in": inward(lane), "out": outward(lane)}.items():
                 ns, _ = flood(lane, plan.slow_frames, f"{system}-full-{way}", *of)
                 samples.setdefault(way, {}).setdefault(system, []).append((FRAME - 14) * 8 / ns)
-    return {way: {system: spread(values) for system, values in of.items()} for way, of in samples.items()}
+    return {way: {system: {"gbit": spread(values), "of_conntrack": spread([ours / theirs for ours, theirs in zip(values, of["conntrack"])])}
+                  for system, values in of.items()} for way, of in samples.items()}
 
 
 FLOWS_BITS = (0, 10, 16, 20)
