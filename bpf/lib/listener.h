@@ -193,7 +193,7 @@ static __always_inline void sw_listener_fill(struct xdp_md *ctx, struct sw_liste
 }
 
 /* Reads the listener of t's destination into *l; state NONE if there is nothing to guard. */
-__noinline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
+static __always_inline int sw_listener_read(struct xdp_md *ctx, const struct sw_tuple *t,
 				       struct sw_listener *l, __u64 now_ns)
 {
 	struct sw_config *cfg = SW_THE(config);

@@ -210,7 +210,7 @@ static __always_inline void sw_service_leave(__u64 hash)
 }
 
 /* A SYN, before it is known whether it can be answered: SW_GO_ON, or what becomes of it. */
-__noinline int sw_service_syn(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
+static __always_inline int sw_service_syn(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
 {
 	struct sw_policy *policy = sw_policy();
 	struct sw_service_state *state;
@@ -285,7 +285,7 @@ __noinline int sw_service_take(const struct sw_packet *pkt, __u32 slot, __u32 li
 }
 
 /* A SYN about to be answered: SW_GO_ON, or what becomes of it. */
-__noinline int sw_service_answer(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
+static __always_inline int sw_service_answer(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
 {
 	struct sw_policy *policy = sw_policy();
 	const struct sw_service *s;
@@ -304,7 +304,7 @@ __noinline int sw_service_answer(const struct sw_packet *pkt, __u32 slot, __u64 
 }
 
 /* An ACK with a valid cookie: false if its source has had its handshakes. */
-__noinline int sw_service_admit(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
+static __always_inline int sw_service_admit(const struct sw_packet *pkt, __u32 slot, __u64 now_ns)
 {
 	struct sw_policy *policy = sw_policy();
 	struct sw_service_state *state;
