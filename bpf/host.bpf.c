@@ -8,6 +8,7 @@
 #include "lib/start.h"
 #include "lib/trace.h"
 #include "lib/handoff.h"
+#include "lib/nat.h"
 #include "lib/skew.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -15,6 +16,14 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk, struct net *net,
 					     const struct sw_tuple *t, __u64 now_ns)
 {
+	struct sw_config *cfg = SW_THE(config);
+
+	/* Left to the kernel: a hand-over would be lost, and the client with it. */
+	if (cfg && !cfg->beside_nat && sw_nat_looks((__u64)net, t->family_v6)) {
+		l->state = SW_LISTENER_NONE;
+		sw_count_event(SW_EV_LISTENER_NAT);
+		return;
+	}
 	sw_start_make(t, now_ns);
 }
 

@@ -59,7 +59,8 @@ struct sw_config {
 	__u32 rmem_max;	       /* bytes, net.core.rmem_max: no symbol BPF could read it from */
 	__u64 epoch_offset_ns; /* added to CLOCK_MONOTONIC it makes the clock epochs are counted on */
 	__u32 routes;	       /* 1: map `routes` is to be asked */
-	__u32 policy;	       /* entry of map `services` that counts: 0 or 1 */
+	__u16 policy;	       /* entry of map `services` that counts: 0 or 1 */
+	__u16 beside_nat;      /* 1: host path, listeners that NAT looks at are guarded as well */
 	__u64 port[SW_PORT_WORDS]; /* bit p: port p is guarded if something listens there */
 };
 

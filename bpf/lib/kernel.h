@@ -95,11 +95,40 @@ struct netns_ipv4 {
 	__u8 sysctl_tcp_reflect_tos;
 };
 
+/* linux/netfilter.h: the entries of a hook, and behind them a pointer for each to what registered it */
+typedef unsigned int nf_hookfn;
+
+enum nf_hook_ops_type {
+	NF_HOOK_OP_UNDEFINED,
+	NF_HOOK_OP_NF_TABLES,
+};
+
+struct nf_hook_ops {
+	enum nf_hook_ops_type hook_ops_type : 8;
+	int priority;
+};
+
+struct nf_hook_entry {
+	nf_hookfn *hook;
+	void *priv;
+};
+
+struct nf_hook_entries {
+	__u16 num_hook_entries;
+	struct nf_hook_entry hooks[];
+};
+
+/* net/netns/netfilter.h */
+struct netns_nf {
+	struct nf_hook_entries *hooks_ipv4[5], *hooks_ipv6[5];
+};
+
 /* net/net_namespace.h */
 struct net {
 	struct list_head dev_base_head;
 	struct hlist_head *dev_index_head;
 	struct netns_ipv4 ipv4;
+	struct netns_nf nf;
 };
 
 typedef struct {

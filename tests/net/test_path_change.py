@@ -139,6 +139,9 @@ def test_attached_again_auto_follows_a_redirection(box, how, family):
             assert path(box) == "proxy" and echoes(old), "the way back is by detaching"
 
 
+UNTRACKED = """table inet untrack {
+    chain before { type filter hook prerouting priority raw; tcp dport 12000 notrack; };
+    chain out { type filter hook output priority raw; tcp sport 12000 notrack; }; }"""
 MASQUERADE = "table ip elsewhere { chain post { type nat hook postrouting priority srcnat; oifname bs0 masquerade; }; }"
 
 
@@ -149,12 +152,22 @@ def test_where_nat_is_on_auto_leaves_the_host_path(box):
             with connect(box.client, "ipv4", OURS["ipv4"], 12000) as sock:
                 assert echoes(sock)
         return True
+
+    def served_or_reset():
+        try:
+            return served(1)
+        except (OSError, AssertionError):
+            return False
     with Echo(box.box, "ipv4", port=12000):
         box.guard.attach("native")
         assert path(box) == "host" and served()
         box.box.nft(MASQUERADE)
         said = box.guard.attach("native", "--path", "host").stderr
         assert "NAT is on here (nft ip elsewhere post)" in said
+        wait_until(lambda: not served_or_reset(), 5)
+        box.box.nft(UNTRACKED)
+        assert served()
+        box.box.nft("delete table inet untrack")
         said = box.guard.attach("native").stderr
         assert "proxy path, not host: NAT is on here" in said and path(box) == "proxy" and served()
         box.guard.detach()
@@ -164,6 +177,31 @@ def test_where_nat_is_on_auto_leaves_the_host_path(box):
         box.box.nft("delete table ip elsewhere")
         box.guard.attach("native")
         assert path(box) == "host" and served()
+
+
+@pytest.mark.parametrize("family", ["ipv4", "ipv6"])
+def test_nat_that_comes_later_resets_nobody(box, family):
+    """Without a daemon: on the host path listeners that NAT looks at are left to the kernel, until it is gone."""
+    nat = MASQUERADE.replace("table ip ", "table ip6 ") if family == "ipv6" else MASQUERADE
+
+    def served():
+        before = box.guard.totals()
+        for _ in range(5):
+            with connect(box.client, family, OURS[family], 12000) as sock:
+                assert echoes(sock)
+        after = box.guard.totals()
+        return {name: after[name] - before[name] for name in ("ack_valid", "listener_nat")}
+    with Echo(box.box, family, port=12000):
+        box.guard.attach("native")
+        assert path(box) == "host"
+        wait_until(lambda: served()["ack_valid"] == 5, 5)
+        box.box.nft(nat)
+        time.sleep(0.5)  # what is known of a listener is a quarter of a second old at most
+        counted = served()
+        assert counted["ack_valid"] == 0 and counted["listener_nat"] > 0, counted
+        box.box.nft(nat.split("{")[0].replace("table", "delete table"))
+        time.sleep(0.5)
+        assert served() == {"ack_valid": 5, "listener_nat": 0}
 
 
 @pytest.mark.parametrize("how, family", [("host", "ipv4"), ("compat", "ipv6")])

@@ -76,7 +76,8 @@ int install_settings(const struct guard *g, const struct host *host, const struc
 	if (err)
 		return err;
 	return settings_write(object_map(host->base, "config"), object_map(host->base, "routes"),
-			      &plan->ports, epoch_offset_ns);
+			      &plan->ports, epoch_offset_ns,
+			      plan->beside_nat);
 }
 
 static __u64 time_of_day_ns(void)

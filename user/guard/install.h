@@ -19,6 +19,7 @@ struct plan {
 	enum sw_path path;
 	const struct targets *targets; /* proxy path */
 	unsigned int forward; /* ifindex of the --forward interface; 0: none */
+	bool beside_nat; /* the host path was asked for by name: NAT does not end it */
 	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */
 	const struct keyfile_secret *shared; /* NULL: keys of this machine's own */
 	struct host_maps *keep; /* if not NULL: gets descriptors of the guard's maps, to be closed */

@@ -43,9 +43,11 @@ static int write_over(int config_fd, int routes_fd, const struct ports *ports,
 }
 
 /* A map of another version, or of nobody yet, reads as generation 0. */
-int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns)
+int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns,
+		   bool beside_nat)
 {
-	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns};
+	struct sw_config old, config = {.epoch_offset_ns = epoch_offset_ns,
+					.beside_nat = beside_nat};
 	int err = read_config(config_fd, &old);
 
 	return err ? err : write_over(config_fd, routes_fd, ports, &old, &config);

@@ -5,8 +5,12 @@
 
 #include "ports.h"
 
-/* Whole, in one update, and only if something differs; the routes' metrics are read afresh. */
-int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns);
+/*
+ * Whole, in one update, and only if something differs; the routes' metrics are read afresh.
+ * beside_nat: on the host path, also what NAT looks at is to be guarded.
+ */
+int settings_write(int config_fd, int routes_fd, const struct ports *ports, __u64 epoch_offset_ns,
+		   bool beside_nat);
 
 /* The same with the clock of epochs as it is. */
 int settings_update(int config_fd, int routes_fd, const struct ports *ports);

@@ -223,6 +223,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		.ports = s->ports,
 		.ports_auto = s->ports_auto,
 		.targets = &s->targets,
+		.beside_nat = setup_path(s) == SW_PATH_HOST,
 		.keep_syncookies = s->keep_syncookies,
 		.keep = keep,
 	};
