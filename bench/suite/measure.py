@@ -324,9 +324,16 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))] if values else None
 
 
-def latency(stage, plan, taken):
+def taken_now(stage, lane):
+    """Frames a second of a full-speed flood that the receive thread takes, as fast as this machine is just now."""
+    flood = lane.flood("--port", ECHO_PORT, "--sources", FORGED, "--seconds", 0.3, cpu=stage.flood_cpu)
+    said = json.loads(flood.communicate()[0])
+    return said["taken"] / said["seconds"]
+
+
+def latency(stage, plan):
     """Real connections beside a flood of a share of what one core takes of it: connect, 16 bytes
-    there and back. taken: capacity()'s answer."""
+    there and back."""
     samples = {}
     for system in plan.probe_systems:
         lane = stage.lane(system)
@@ -336,9 +343,10 @@ def latency(stage, plan, taken):
     time.sleep(0.5)
     for _ in range(plan.probe_rounds):
         for system in plan.probe_systems:
+            lane = stage.lane(system)
+            full = taken_now(stage, lane)
             for level in (0,) + plan.levels:
-                lane = stage.lane(system)
-                rate = round(taken[system]["pps"]["median"] * level / 100)
+                rate = round(full * level / 100)
                 if rate:
                     flood = lane.flood("--port", ECHO_PORT, "--sources", FORGED, "--seconds", 60, "--rate", rate, "--even",
                                        cpu=stage.flood_cpu)

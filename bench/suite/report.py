@@ -209,7 +209,7 @@ def tables(result):
     if result.get("latency"):
         pauses = result["latency"]["pauses"]
         yield Table("Real connections beside a flood: connect, 16 bytes there and back",
-                    "The flood is that share of what one core takes with that system (see above); the receive thread has "
+                    "The flood is that share of what one core takes with that system at full speed, asked anew in each round; the receive thread has "
                     "a core, clients and servers share the other with the flood and go before it. Ring full: frames, real ones "
                     "among them, that found the veth's ring of 256 without room and were lost before any system saw them. This "
                     f"machine, idle, stopped that core for over {pauses['over_us']} µs {pauses['per_s']} times a second, at most for "
