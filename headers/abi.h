@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 4
+#define SW_ABI 5
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,
@@ -72,11 +72,22 @@ enum sw_mode {
 	SW_MODE_AUTO,	 /* answers while the service is under attack */
 };
 
+/*
+ * Of a service, within map `services`: how connections to listeners of this machine's own
+ * get their socket where the guard is on the proxy path. On the others there is but one way.
+ */
+enum sw_service_path {
+	SW_SERVICE_AUTO = 0, /* handed over where that can be, else translated; sw_policy.translated */
+	SW_SERVICE_HOST,     /* handed over to the listener; nothing else is guarded */
+	SW_SERVICE_PROXY,    /* translated, as those of other machines */
+};
+
 struct sw_service {
 	__u8 addr[16];		/* network order; IPv4 as ::ffff:a.b.c.d; all zero, length 0: any */
 	__u8 prefix_length;	/* of addr, 0 to 128; an IPv4 prefix is 96 longer */
 	__u8 mode;		/* enum sw_mode */
-	__u16 pad;
+	__u8 path;		/* enum sw_service_path */
+	__u8 pad;
 	__u16 port_first, port_last; /* host order, both included */
 	__u32 syn_start, syn_end; /* auto: SYNs a second, of all CPUs, that arm and that disarm; 0: not looked at */
 	__u32 half_open_start, half_open_end; /* auto: SYN_RECV sockets of one listener, likewise */
@@ -95,6 +106,7 @@ struct sw_service {
 struct sw_policy {
 	__u64 lists;   /* bit s: map `lists` has a trie for slot s */
 	__u64 watched; /* bit s: slot s is in mode auto */
+	__u64 translated; /* bit s: slot s hands nothing over: SW_SERVICE_PROXY, or auto that lost connections so */
 	__u64 off_since_ns[SW_SERVICES]; /* CLOCK_MONOTONIC; mode off: cookies of before are good for their lifetime */
 	__u32 count;
 	__u32 pad;
@@ -338,7 +350,7 @@ struct sw_proxy {
 	__u32 forward;	  /* ifindex that segments of routed flows leave by; 0: up the stack */
 	__u32 guarded;	  /* ifindex of the guarded interface */
 	__u32 changed;	  /* 1: not the first settings; there may be flows of what is guarded no longer */
-	__u32 pad;
+	__u32 hands_over; /* 1: the kernel can, and our program is on tc ingress: listeners of our own need no flow */
 };
 
 /* map `targets`, a longest-prefix match without value: struct sw_route_key as key. Written by the loader. */

@@ -301,9 +301,21 @@ static __always_inline bool mode_ready(struct sw_scene *scene, const bool plain)
 	return sw_mode_ready(scene) || (!plain && scene->start);
 }
 
-/* The segment's cookie, on a tuple without a socket. */
+/* A connection of the service was validated once more: the socket it was to get is not there. */
+__noinline int count_lost(__u32 service)
+{
+	__u32 at = SW_COUNTERS_SERVICE + (service & SW_LS_SLOT);
+	struct sw_counters *c = bpf_map_lookup_elem(&counters, &at);
+
+	if (c)
+		c->event[SW_EV_HANDOFF_LOST]++;
+	return 0;
+}
+
+/* The segment's cookie, on a tuple without a socket. again: it was handed over before. */
 static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
-						   const struct sw_scene *scene, const bool plain)
+						   const struct sw_scene *scene, const bool plain,
+						   bool again)
 {
 	enum sw_reason reason;
 
@@ -320,6 +332,8 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 		else if (!sw_service_admit(pkt, scene->listener->service, scene->now_ns))
 			return SW_HANDSHAKE_LIMIT;
 	}
+	if (again)
+		count_lost(scene->listener->service);
 	sw_rtt_answered(pkt->hash, scene->listener->service);
 	/* In this order: between the two, another CPU's segment would pass as established. */
 	sw_handed_set(pkt->hash, SW_HANDED, scene->now_ms);
@@ -330,7 +344,7 @@ static __always_inline enum sw_reason check_cookie(struct xdp_md *ctx, const str
 static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
 						struct sw_scene *scene, const bool plain)
 {
-	enum sw_handed handed;
+	enum sw_handed handed = SW_HANDED_NONE;
 	bool fresh;
 
 	if (sw_known_maybe(scene->state, pkt->hash)) {
@@ -343,10 +357,12 @@ static __always_inline enum sw_reason check_ack(struct xdp_md *ctx, const struct
 			sw_handed_forget(pkt->hash);
 			return SW_KNOWN;
 		}
+		if (plain && handed == SW_HANDED)
+			return SW_UNFAMILIAR;
 	}
 	if (asks_too_much(scene, plain) || !mode_ready(scene, plain))
 		return SW_UNFAMILIAR;
-	return check_cookie(ctx, pkt, scene, plain);
+	return check_cookie(ctx, pkt, scene, plain, !plain && handed == SW_HANDED);
 }
 
 /*
