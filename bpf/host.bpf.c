@@ -5,11 +5,9 @@
  * tc ingress, which gives it to the listener.
  */
 #include "lib/guard.h"
-#include "lib/start.h"
 #include "lib/trace.h"
-#include "lib/handoff.h"
+#include "lib/handover.h"
 #include "lib/nat.h"
-#include "lib/skew.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -43,38 +41,10 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 	return true;
 }
 
-/* True, now and then: one of a group of machines asks if the cookie is from its future. */
-static __always_inline bool may_be_ahead(const struct sw_scene *scene)
-{
-	struct sw_local *mine = SW_THE(local);
-
-	return scene->secret->cookie.source == SW_KEYS_SHARED && mine &&
-	       sw_budget_spend(&mine->skews, SW_BUDGET_SKEWS, scene->now_ns);
-}
-
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
-	struct sw_tcpopts seen, agreed;
-	__u64 unused;
-
-	if (!plain)
-		sw_options(ctx, pkt, &seen);
-	else if (!sw_options_common(ctx, pkt, &seen, &unused))
-		return SW_UNFAMILIAR;
-	if (!sw_cookie_check(&scene->secret->cookie, scene->start, &pkt->tuple, pkt->seq - 1, pkt->ack - 1,
-			     &seen, &agreed)) {
-		if (may_be_ahead(scene)) {
-			if (plain)
-				return SW_UNFAMILIAR;
-			if (sw_cookie_is_ahead(pkt, &seen, scene->start->epoch))
-				sw_count_event(SW_EV_COOKIE_AHEAD);
-		}
-		return SW_ACK_INVALID;
-	}
-	if (!sw_handoff_leave(ctx, pkt, &agreed, seen_by_client(pkt, scene)->wscale[agreed.flags & SW_OPT_TSTAMP ? 1 : 0]))
-		return SW_NO_ROOM;
-	return SW_ACK_VALID;
+	return judge_handover(ctx, pkt, scene, plain);
 }
 
 SEC("xdp.frags")
@@ -83,17 +53,8 @@ int synward_xdp(struct xdp_md *ctx)
 	return sw_verdict(sw_traced(ctx, sw_guard(ctx)));
 }
 
-/* TCX_NEXT and TC_ACT_UNSPEC are both -1: whatever comes after goes on. */
 SEC("tc")
 int synward_tc(struct __sk_buff *skb)
 {
-	struct sw_handoff *meta = (void *)(long)skb->data_meta;
-	struct bpf_tcp_req_attrs attrs;
-
-	if ((void *)(meta + 1) <= (void *)(long)skb->data && meta->magic == SW_HANDOFF_MAGIC)
-		attrs = meta->attrs;
-	else if (!sw_handoff_recall(skb, &attrs))
-		return -1;
-	sw_count_event(sw_handoff_give(skb, &attrs));
-	return -1;
+	return sw_handoff_take(skb);
 }

@@ -4,8 +4,12 @@
  * interface that faces the clients. XDP answers SYNs with SYN cookies and a window of 0;
  * an ACK with a valid cookie goes up the stack as the SYN the server never saw; from the
  * server's SYN-ACK on, XDP and tc egress translate between what the two ends count.
+ * Where a service allows it, listeners of this machine's own are shielded as in host mode,
+ * and need none of that: SW_WF_HANDED.
  */
 #include "lib/guard.h"
+#include "lib/handover.h"
+#include "lib/nat.h"
 #include "lib/flow.h"
 #include "lib/server.h"
 #include "lib/inward.h"
@@ -18,27 +22,41 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* No verdict either: a plain frame, now in local.packet, whose segment has no flow. */
 #define SW_FLOWLESS (SW_UNFAMILIAR + 1)
-_Static_assert(SW_FLOWLESS <= SW_VERDICT_REASON, "it stands where reasons do");
+/* Nor this: the segment in local.packet has no flow and is for a listener of our own, which is fresh. */
+#define SW_HOSTED (SW_UNFAMILIAR + 2)
+/* Nor this: what the segment in local.packet is for may be a listener of our own, and is to be read. */
+#define SW_UNREAD (SW_UNFAMILIAR + 3)
+_Static_assert(SW_UNREAD <= SW_VERDICT_REASON, "they stand where reasons do");
 
 #define SW_BUDGET_UNPROVEN                                                                         \
 	1000 /* ACKs of connections that may be from before, a second and CPU                      \
 	      */
 
+/* Of listeners of our own: NONE leaves them to be translated. */
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
 					     struct net *net, const struct sw_tuple *t,
 					     __u64 now_ns)
 {
+	struct sw_proxy *p = SW_THE(proxy);
+
+	if (!p || !sw_target_hands_over(l) || sw_nat_looks((__u64)net, t->family_v6)) {
+		l->state = SW_LISTENER_NONE;
+		return;
+	}
+	l->window_flags |= SW_WF_HANDED | (p->draining ? SW_WF_DRAINING : 0);
+	sw_start_make(t, now_ns);
 }
 
 static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 {
-	return true;
+	return sw_start_find(scene->at, scene->cfg, scene->now_ns, &scene->start);
 }
 
 /* True if the server's answer to this SYN can tell something that is not known yet. */
 static __always_inline bool may_teach(const struct sw_packet *pkt, const struct sw_listener *l)
 {
-	return l->learn & (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN);
+	return !(l->window_flags & SW_WF_HANDED) &&
+	       l->learn & (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN);
 }
 
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
@@ -161,6 +179,13 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const struct sw_packet *pkt,
 						    const struct sw_scene *scene, const bool plain)
 {
+	return judge_handover(ctx, pkt, scene, plain);
+}
+
+/* An ACK of no flow. */
+static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, const struct sw_packet *pkt,
+						const struct sw_scene *scene)
+{
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	int socket = own_socket(ctx, pkt, scene);
 
@@ -203,6 +228,12 @@ static __always_inline bool begins_anew(struct xdp_md *ctx, const struct sw_pack
 	       (mine->found.isn != f->client_isn || pkt->ack - 1 != f->cookie);
 }
 
+/* A new connection while the guard is about to go. */
+static __always_inline bool is_left_out(const struct sw_packet *pkt, const struct sw_scene *scene)
+{
+	return scene->listener->window_flags & SW_WF_DRAINING && classify(pkt->flags) == SW_SEG_SYN;
+}
+
 static __always_inline enum sw_reason
 judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_scene *scene)
 {
@@ -210,11 +241,11 @@ judge_flowless(struct xdp_md *ctx, const struct sw_packet *pkt, const struct sw_
 	case SW_SEG_SYN:
 		if (sw_known_maybe(scene->state, pkt->hash) && sw_direct_known(pkt->hash))
 			return SW_DIRECT_SEGMENT;
-		if (scene->listener->window_flags & SW_WF_DRAINING)
+		if (is_left_out(pkt, scene))
 			return SW_NOT_GUARDED;
 		return answer_syn(ctx, pkt, scene, false);
 	case SW_SEG_ACK:
-		return sw_mode_judge(ctx, pkt, scene, false);
+		return judge_ack(ctx, pkt, scene);
 	case SW_SEG_SYNACK:
 		return is_direct(ctx, pkt, scene) ? SW_DIRECT_SEGMENT : SW_SYNACK_UNSOLICITED;
 	case SW_SEG_RST:
@@ -241,10 +272,18 @@ static __always_inline int answer_plain(struct xdp_md *ctx, const struct sw_pack
 	const struct sw_listener *l = scene->listener;
 
 	if (!sw_start_find(scene->at, scene->cfg, scene->now_ns, &scene->start) ||
-	    l->service & SW_LS_ASK || may_teach(pkt, l) || l->window_flags & SW_WF_DRAINING ||
-	    sw_known_maybe(scene->state, pkt->hash))
+	    l->service & SW_LS_ASK || may_teach(pkt, l) || sw_known_maybe(scene->state, pkt->hash))
 		return SW_UNFAMILIAR;
 	return answer_syn(ctx, pkt, scene, true);
+}
+
+/* A segment to a listener of our own that has nothing special about it: check_ack() says the same. */
+static __always_inline bool is_settled(const struct sw_packet *pkt, const struct sw_scene *scene)
+{
+	bool ignored;
+
+	return sw_known_maybe(scene->state, pkt->hash) &&
+	       sw_handed_get(pkt->hash, scene->now_ms, &ignored) == SW_HANDED_NONE;
 }
 
 /*
@@ -262,6 +301,8 @@ static __always_inline int pass_plain(struct xdp_md *ctx, const struct sw_packet
 	if (!mine || !kept)
 		return SW_UNFAMILIAR;
 	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
+	if (!f && scene->listener->window_flags & SW_WF_HANDED && is_settled(pkt, scene))
+		return SW_KNOWN;
 	if (!f || f->flags & SW_FF_ROUTED)
 		kept->packet = *pkt;
 	if (!f)
@@ -293,7 +334,8 @@ static __always_inline int proxy_plain(struct xdp_md *ctx, struct sw_packet *pkt
 	scene.at = sw_listener_at(&pkt->tuple, scene.secret->hash_seed[0]);
 	l = sw_listener_slot(scene.at);
 	if (!l || !sw_listener_is_fresh(l, &pkt->tuple, scene.cfg, scene.now_ns) ||
-	    l->state != SW_LISTENER_OPEN || !frame_is_for_us(ctx, l))
+	    l->state != SW_LISTENER_OPEN || !frame_is_for_us(ctx, l) ||
+	    l->window_flags & (SW_WF_DRAINING | SW_WF_UNSETTLED))
 		return SW_UNFAMILIAR;
 	scene.listener = l;
 	pkt->hash = sw_tuple_hash(&pkt->tuple, scene.secret->hash_seed);
@@ -316,6 +358,43 @@ __noinline int proxy_plain_ipv6(struct xdp_md *ctx)
 	return sw_parse_plain_ipv6(ctx, &pkt) ? proxy_plain(ctx, &pkt) : SW_UNFAMILIAR;
 }
 
+static __always_inline void forget_flow(const struct sw_packet *pkt)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+
+	if (mine)
+		bpf_map_delete_elem(&flows, sw_flow_key(mine, &pkt->tuple));
+}
+
+/* Reads what local.packet is for: a listener of our own that is handed its connections, or a server. */
+__noinline int proxy_read_target(struct xdp_md *ctx)
+{
+	struct sw_secrets *secret = SW_THE(secrets);
+	struct sw_walk_slot *slot = SW_THE(walk);
+	struct sw_local *mine = SW_THE(local);
+	struct sw_proxy *p = SW_THE(proxy);
+	const struct sw_tuple *t;
+	struct sw_listener *l;
+	__u64 now_ns;
+
+	if (!secret || !slot || !mine || !p)
+		return 0;
+	t = &mine->packet.tuple;
+	l = sw_listener_slot(sw_listener_at(t, secret->hash_seed[0]));
+	if (!l)
+		return 0;
+	now_ns = sw_now_ns(&slot->walk);
+	sw_listener_read(ctx, t, l, now_ns);
+	if (l->service & SW_LS_ASK)
+		sw_service_half_open(l, now_ns);
+	if (l->state != SW_LISTENER_NONE &&
+	    (!p->targets || sw_target_in_scope(p, &slot->walk, l, t->family_v6)))
+		return 0;
+	sw_target_read(t, l, ctx->ingress_ifindex, now_ns);
+	l->window_flags &= ~SW_WF_UNSETTLED;
+	return 0;
+}
+
 /* The segment in local.packet; has_flow: whether it may have one. */
 __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 {
@@ -326,7 +405,8 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 	struct sw_flow *f = NULL;
 	struct sw_packet *pkt;
 	int reason, forwarded = 0;
-	bool guarded;
+	struct sw_listener *l;
+	bool guarded, stale;
 
 	if (!scene.secret || !scene.cfg || !slot || !mine || !p)
 		return SW_NOT_GUARDED;
@@ -334,10 +414,16 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 	scene.state = &slot->walk;
 	scene.now_ns = sw_now_ns(scene.state);
 	scene.now_ms = sw_clock_ms(scene.now_ns);
-	scene.listener = sw_target_find(&pkt->tuple, scene.secret, scene.cfg, ctx->ingress_ifindex,
-					scene.now_ns, &scene.start);
-	if (!scene.listener)
+	l = sw_target_find(&pkt->tuple, scene.secret, scene.cfg, scene.now_ns, &scene.start, &stale);
+	if (!l)
 		return SW_NOT_GUARDED;
+	if (stale || l->window_flags & SW_WF_UNSETTLED) {
+		if (p->hands_over &&
+		    sw_own_maybe(scene.state, pkt->tuple.daddr_hi, pkt->tuple.daddr_lo))
+			return SW_UNREAD;
+		sw_target_read(&pkt->tuple, l, ctx->ingress_ifindex, scene.now_ns);
+	}
+	scene.listener = l;
 	guarded = scene.listener->state != SW_LISTENER_NONE && frame_is_for_us(ctx, scene.listener);
 	if (!guarded && !p->changed)
 		return SW_NOT_GUARDED;
@@ -355,7 +441,24 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 	}
 	if (!guarded || scene.listener->state == SW_LISTENER_UNSEEN)
 		return SW_NOT_GUARDED;
+	if (scene.listener->window_flags & SW_WF_HANDED && !is_left_out(pkt, &scene)) {
+		if (f) /* of a connection that is over, whose successor is handed over */
+			forget_flow(pkt);
+		return SW_HOSTED;
+	}
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
+}
+
+/* SW_HOSTED: as in host mode. It was read a moment ago; should that be over by now, it is read again. */
+__noinline int proxy_hosted(struct xdp_md *ctx)
+{
+	struct sw_local *mine = SW_THE(local);
+	int verdict;
+
+	if (!mine)
+		return SW_NOT_GUARDED;
+	verdict = judge(ctx, &mine->packet, false);
+	return (verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR ? SW_NOT_GUARDED : verdict;
 }
 
 /* Any frame, into local.packet; enum sw_parse. */
@@ -392,14 +495,18 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 		verdict = proxy_plain_ipv4(ctx);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		verdict = proxy_plain_ipv6(ctx);
-	switch (verdict & SW_VERDICT_REASON) {
-	case SW_UNFAMILIAR:
-		return proxy_any(ctx);
-	case SW_FLOWLESS:
-		return proxy_kept(ctx, false);
-	default:
-		return verdict;
+	if ((verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR)
+		verdict = proxy_any(ctx);
+	else if ((verdict & SW_VERDICT_REASON) == SW_FLOWLESS)
+		verdict = proxy_kept(ctx, false);
+	/* Not by it: calls add up their stacks. */
+	if (verdict == SW_UNREAD) {
+		proxy_read_target(ctx);
+		verdict = proxy_kept(ctx, true);
 	}
+	if (verdict == SW_HOSTED)
+		return proxy_hosted(ctx);
+	return verdict == SW_UNREAD ? SW_NOT_GUARDED : verdict;
 }
 
 SEC("xdp.frags")
@@ -432,6 +539,7 @@ int synward_tc(struct __sk_buff *skb)
 	struct sw_packet pkt;
 	struct sw_flow *f;
 	__u64 now_ns;
+	bool stale;
 
 	if (!mine || !secret || !slot || !cfg || !p)
 		return SW_TC_NEXT;
@@ -447,16 +555,26 @@ int synward_tc(struct __sk_buff *skb)
 		return SW_TC_NEXT;
 	}
 	now_ns = sw_now_ns(&slot->walk);
-	l = sw_target_find(&pkt.tuple, secret, cfg, skb->ifindex, now_ns, &unused);
+	l = sw_target_find(&pkt.tuple, secret, cfg, now_ns, &unused, &stale);
+	if (l && stale)
+		sw_target_read(&pkt.tuple, l, skb->ifindex, now_ns);
 	if (!l || pkt.header_length < sizeof(struct tcphdr) ||
 	    (l->state == SW_LISTENER_NONE && !p->changed))
 		return SW_TC_NEXT;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
 	f = sw_flow_find(mine, &pkt.tuple, now_ns);
 	if (!f)
-		return l->state == SW_LISTENER_NONE ? SW_TC_NEXT
-						    : sw_direct_out(skb, &pkt, &slot->walk, now_ns);
+		return l->state == SW_LISTENER_NONE || l->window_flags & SW_WF_HANDED
+			       ? SW_TC_NEXT
+			       : sw_direct_out(skb, &pkt, &slot->walk, now_ns);
 	if ((pkt.flags & (SW_SYN | SW_ACK)) == (SW_SYN | SW_ACK))
 		return sw_flow_synack(skb, &pkt, f, now_ns);
 	return sw_flow_out(skb, &pkt, f, now_ns);
+}
+
+/* tc ingress of the same interface, where there is something to hand over. */
+SEC("tc")
+int synward_hand(struct __sk_buff *skb)
+{
+	return sw_handoff_take(skb);
 }

@@ -248,6 +248,8 @@ enum sw_listener_state {
 #define SW_WF_RCVBUF_LOCKED  0x01
 #define SW_WF_SIGNED_WINDOWS 0x02
 #define SW_WF_DRAINING	     0x04 /* proxy mode: takes no new connections */
+#define SW_WF_HANDED	     0x08 /* proxy mode: a listener of our own, whose connections are handed over */
+#define SW_WF_UNSETTLED	     0x10 /* proxy mode: read by tc, which does not look for listeners of our own */
 
 #define SW_LS_SLOT (SW_SERVICES - 1)
 #define SW_LS_ASK  0x80 /* mode other than always, a list or a limit: bpf/lib/service.h is asked */

@@ -96,7 +96,26 @@ static __always_inline __u32 sw_to_learn(const struct sw_server *s, __u64 now_ns
 	return SW_LEARN_ALL & ~(now_ns - s->asked_ns > SW_LEARN_AGAIN_NS ? s->has : s->known);
 }
 
-/* Reads what is known of t's destination into *l; state NONE if it is not to be guarded. */
+/* True if connections to a listener of this machine's own at l may be handed over; l has its service. */
+static __always_inline bool sw_target_hands_over(const struct sw_listener *l)
+{
+	struct sw_policy *policy = sw_policy();
+	struct sw_proxy *p = SW_THE(proxy);
+
+	return p && policy && p->hands_over && !(policy->translated >> (l->service & SW_LS_SLOT) & 1);
+}
+
+static __always_inline bool sw_target_only_hands_over(const struct sw_listener *l)
+{
+	struct sw_policy *policy = sw_policy();
+
+	return policy && policy->service[l->service & SW_LS_SLOT].path == SW_SERVICE_HOST;
+}
+
+/*
+ * Reads what is known of t's destination into *l, of servers that are not handed anything;
+ * state NONE if it is not to be guarded.
+ */
 __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, __u32 ifindex,
 			      __u64 now_ns)
 {
@@ -121,6 +140,10 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 	if (!(cfg->port[port / 64] >> (port & 63) & 1) || !sw_service_match(t, l, now_ns) ||
 	    !sw_target_in_scope(p, &slot->walk, l, t->family_v6))
 		return 0;
+	if (sw_target_hands_over(l) && sw_own_maybe(&slot->walk, l->addr_hi, l->addr_lo))
+		l->window_flags = SW_WF_UNSETTLED;
+	if (sw_target_only_hands_over(l))
+		return 0;
 	sw_count_event(SW_EV_LISTENER_READ);
 	key.addr_hi = l->addr_hi;
 	key.addr_lo = l->addr_lo;
@@ -144,19 +167,19 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 		sw_target_unseen(l, t->family_v6);
 	l->learn = sw_to_learn(s, now_ns);
 	if (p->draining)
-		l->window_flags = SW_WF_DRAINING;
+		l->window_flags |= SW_WF_DRAINING;
 	return 0;
 }
 
 /*
- * The service t goes to, from this CPU's cache, and what its cookies start from; the window
- * of its SYN-ACK is always 0.
+ * The service t goes to, as this CPU's cache has it, and what its cookies start from. *ret_stale: it
+ * is to be read. The window of its SYN-ACK is always 0, but where connections are handed over.
  */
 static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple *t,
 							  const struct sw_secrets *secret,
-							  const struct sw_config *cfg, __u32 ifindex,
-							  __u64 now_ns,
-							  const struct sw_cookie_start **ret_start)
+							  const struct sw_config *cfg, __u64 now_ns,
+							  const struct sw_cookie_start **ret_start,
+							  bool *ret_stale)
 {
 	__u32 at = sw_listener_at(t, secret->hash_seed[0]);
 	struct sw_listener *l = sw_listener_slot(at);
@@ -164,8 +187,8 @@ static __always_inline struct sw_listener *sw_target_find(const struct sw_tuple 
 
 	if (!l || !*ret_start)
 		return NULL;
-	if (!sw_listener_is_fresh(l, t, cfg, now_ns) || (l->state == SW_LISTENER_OPEN && !ready))
-		sw_target_read(t, l, ifindex, now_ns);
+	*ret_stale = !sw_listener_is_fresh(l, t, cfg, now_ns) ||
+		     (l->state == SW_LISTENER_OPEN && !ready);
 	return l;
 }
 

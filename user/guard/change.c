@@ -109,9 +109,13 @@ static int attach_beside(struct change *c, struct why *why)
 	err = tc_next_attach(c->g, object_program(c->host.base, OBJECT_TC), way, &c->tc, why);
 	if (err)
 		return err;
-	err = forward_attach(c->g, &c->host, c->plan->mode, c->plan->forward, why);
-	if (err)
+	err = install_hand(c->g, &c->host, c->plan, why);
+	if (!err)
+		err = forward_attach(c->g, &c->host, c->plan->mode, c->plan->forward, why);
+	if (err) {
+		tc_hand_detach(c->g);
 		tc_next_drop(c->g, way);
+	}
 	return err;
 }
 
@@ -125,6 +129,7 @@ static int exchange(struct change *c, struct why *why)
 	if (c->running->dispatcher)
 		take_back(c);
 	forward_detach(c->g);
+	tc_hand_detach(c->g);
 	tc_next_drop(c->g, install_tc_way(c->plan->path));
 	return err;
 }

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "host.h"
+#include "path.h"
 #include "say.h"
 
 #define START_TRIES 10
@@ -213,6 +214,7 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 	struct bpf_object *obj = object_open(path);
 	bool reused, changed;
 	struct sw_info info;
+	struct why lacks;
 	int err;
 
 	if (!obj)
@@ -224,6 +226,7 @@ int host_load(struct host *host, enum sw_path path, const struct host_maps *maps
 	}
 	object_autoload(obj, OBJECT_XDP, false);
 	object_autoload(obj, OBJECT_FORWARD, false);
+	object_autoload(obj, OBJECT_HAND, !path_possible(SW_PATH_HOST, &lacks));
 	reused = maps && !host_maps_info(maps, &info);
 	changed = reused && info.path != path;
 	reused = reused && can_reuse(obj, maps, changed);

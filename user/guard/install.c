@@ -67,6 +67,7 @@ int install_settings(const struct guard *g, const struct host *host, const struc
 		.generic = plan->mode == SW_XDP_GENERIC,
 		.guarded = g->ifindex,
 		.forward = plan->forward,
+		.hands_over = plan->hands_over,
 	};
 	int err = 0;
 
@@ -159,6 +160,13 @@ enum tc_way install_tc_way(enum sw_path path)
 	return path == SW_PATH_PROXY ? TC_EGRESS : TC_INGRESS;
 }
 
+/* Before XDP hands anything over. */
+int install_hand(const struct guard *g, const struct host *host, const struct plan *plan,
+		 struct why *why)
+{
+	return plan->hands_over ? tc_hand_attach(g, object_program(host->base, OBJECT_HAND), why) : 0;
+}
+
 /* Not every path has a program for tc. */
 static int attach_tc(const struct guard *g, const struct host *host, enum sw_tc_kind *ret_kind,
 		     struct why *why)
@@ -213,6 +221,8 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 		goto undo;
 	}
 	err = attach_tc(g, &host, &tc, why);
+	if (!err)
+		err = install_hand(g, &host, plan, why);
 	if (!err)
 		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
@@ -354,6 +364,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	if (!err)
 		err = pins_make_directory(g); /* somebody may have taken it away */
 	if (!err)
+		err = install_hand(g, &host, plan, why);
+	if (!err)
 		err = switch_programs(g, &host, plan, running, &tc, why);
 	if (!err)
 		err = forward_attach(g, &host, plan->mode, plan->forward, why);
@@ -375,6 +387,8 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		       strerror(-err));
 	else
 		*ret_info = info;
+	if (!err && !plan->hands_over)
+		tc_hand_detach(g);
 close:
 	if (err)
 		install_let_go(plan);

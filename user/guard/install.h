@@ -18,6 +18,7 @@ struct plan {
 	enum sw_attach_kind kind;
 	enum sw_path path;
 	const struct targets *targets; /* proxy path */
+	bool hands_over; /* proxy path: to listeners of this machine's own, where their service allows it */
 	unsigned int forward; /* ifindex of the --forward interface; 0: none */
 	bool beside_nat; /* the host path was asked for by name: NAT does not end it */
 	bool keep_syncookies; /* net.ipv4.tcp_syncookies is not ours to set */

@@ -19,6 +19,10 @@ int install_services(const struct host *host, const struct services *s, struct w
 
 struct sw_info install_describe(const struct guard *g, const struct plan *plan, enum sw_tc_kind tc);
 
+/* The program at tc ingress of a guard on the proxy path, if the plan wants one. */
+int install_hand(const struct guard *g, const struct host *host, const struct plan *plan,
+		 struct why *why);
+
 /* Descriptors for plan's keep; and closed again. */
 int install_keep(const struct host *host, const struct plan *plan, struct why *why);
 void install_let_go(const struct plan *plan);

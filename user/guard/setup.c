@@ -229,6 +229,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 	};
 	struct xdp_state running;
 	struct sw_info info;
+	struct why lacks;
 	int err;
 
 	install_sweep();
@@ -248,6 +249,8 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		/* Left by a process that was killed, or by somebody who took XDP away. */
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
+	plan.hands_over = s->hands_over && plan.path == SW_PATH_PROXY &&
+			  !path_possible(SW_PATH_HOST, &lacks);
 	if (!err && shared && plan.path == SW_PATH_COMPAT)
 		err = why_is(why, -EOPNOTSUPP,
 			     "a shared key file needs the host path: the compat path uses the "

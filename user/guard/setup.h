@@ -21,6 +21,7 @@ struct setup {
 	int kind;
 	int path;               /* an enum sw_path or PATH_AUTO */
 	struct targets targets; /* proxy path */
+	bool hands_over;        /* proxy path: some service leaves it to listeners of this machine's own */
 	char forward[IF_NAMESIZE]; /* proxy path: the interface of the servers; "": none */
 	bool keep_syncookies;   /* refuse rather than set net.ipv4.tcp_syncookies */
 	char key_file[200]; /* "": keys of this machine's own; of a guard that runs, those it has */

@@ -105,6 +105,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		.generic = settings->generic,
 		.forward = settings->forward,
 		.guarded = settings->guarded,
+		.hands_over = settings->hands_over,
 	};
 	struct sw_proxy before = {};
 	struct sw_route_key key;
@@ -120,6 +121,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 	if (!settings->guarded) {
 		proxy.guarded = before.guarded;
 		proxy.forward = before.forward;
+		proxy.hands_over = before.hands_over;
 	}
 	for (i = 0; i < targets->count; i++) {
 		key = key_of(&targets->list[i]);

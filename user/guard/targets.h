@@ -23,7 +23,8 @@ int targets_flows(struct targets *targets, const char *text);
 struct proxy_settings {
 	const struct targets *targets;
 	bool ports_auto, generic;
-	unsigned int guarded, forward; /* ifindex; forward 0: none. guarded 0: both as they are */
+	unsigned int guarded, forward; /* ifindex; forward 0: none. guarded 0: both and what follows as they are */
+	bool hands_over;
 };
 
 /* Fills the maps `targets` and `proxy`; prefixes no longer wanted leave. */

@@ -159,16 +159,34 @@ static int look_at_link(const struct guard *g, const char *pin, union link *ret)
 	return err;
 }
 
-int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind)
+static bool link_is_on(const struct guard *g, const char *pin)
+{
+	union link link;
+
+	return !look_at_link(g, pin, &link) && link.tcx.ifindex == g->ifindex;
+}
+
+/* Of the two programs of a guard on the proxy path the second. */
+static bool hand_is_gone(const struct guard *g)
+{
+	return guard_has(g, GUARD_TC_HAND) && !link_is_on(g, GUARD_TC_HAND);
+}
+
+/* The first. */
+static bool is_on(const struct guard *g, enum sw_tc_kind *ret_kind)
 {
 	enum tc_way way;
-	union link link;
 	__u32 prog_id;
 
 	*ret_kind = guard_has(g, GUARD_TC_LINK) ? SW_TC_TCX : SW_TC_CLSACT;
 	if (*ret_kind == SW_TC_TCX)
-		return !look_at_link(g, GUARD_TC_LINK, &link) && link.tcx.ifindex == g->ifindex;
+		return link_is_on(g, GUARD_TC_LINK);
 	return !query_filter(g, &way, &prog_id);
+}
+
+int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind)
+{
+	return is_on(g, ret_kind) && !hand_is_gone(g);
 }
 
 bool tc_proves_dead(const struct guard *g)
@@ -185,9 +203,9 @@ static int open_program(__u32 id)
 	return fd < 0 ? -errno : fd;
 }
 
-static int replace_tcx(const struct guard *g, int prog_fd)
+static int replace_tcx(const struct guard *g, int prog_fd, const char *pin)
 {
-	int fd = pins_open(g, GUARD_TC_LINK), err = 0;
+	int fd = pins_open(g, pin), err = 0;
 
 	if (fd < 0)
 		return fd;
@@ -208,6 +226,25 @@ static int detach_tcx(const struct guard *g, const char *pin)
 		err = -errno;
 	close(fd);
 	return err ? err : pins_drop(g, pin);
+}
+
+int tc_hand_attach(const struct guard *g, int prog_fd, struct why *why)
+{
+	int err = prog_fd < 0 ? -EOPNOTSUPP : 0;
+
+	if (!err && link_is_on(g, GUARD_TC_HAND)) {
+		err = replace_tcx(g, prog_fd, GUARD_TC_HAND);
+	} else if (!err) {
+		pins_drop(g, GUARD_TC_HAND);
+		err = attach_tcx(g, prog_fd, TC_INGRESS, GUARD_TC_HAND);
+	}
+	return err ? why_is(why, err, "cannot attach to tc ingress: %s", strerror(-err)) : 0;
+}
+
+void tc_hand_detach(const struct guard *g)
+{
+	if (guard_has(g, GUARD_TC_HAND))
+		detach_tcx(g, GUARD_TC_HAND);
 }
 
 /* Nothing there: nothing to do. */
@@ -275,7 +312,7 @@ int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_k
 	__u32 id = 0;
 
 	finish_next(g, way);
-	if (!tc_look(g, &kind)) {
+	if (!is_on(g, &kind)) {
 		pins_drop(g, GUARD_TC_LINK);
 		*ret_old_fd = -1;
 		return tc_attach(g, prog_fd, way, ret_kind, why);
@@ -288,7 +325,7 @@ int tc_replace(const struct guard *g, int prog_fd, enum tc_way way, enum sw_tc_k
 	if (old_fd < 0)
 		return why_is(why, old_fd, "cannot open the program on tc %s: %s", way_name(way),
 			      strerror(-old_fd));
-	err = kind == SW_TC_TCX ? replace_tcx(g, prog_fd) : put_filter(g, prog_fd, way);
+	err = kind == SW_TC_TCX ? replace_tcx(g, prog_fd, GUARD_TC_LINK) : put_filter(g, prog_fd, way);
 	if (err) {
 		close(old_fd);
 		return why_is(why, err, "cannot replace the program on tc %s: %s", way_name(way),
@@ -334,6 +371,7 @@ int tc_detach(const struct guard *g, struct why *why)
 		err = detach_tcx(g, GUARD_TC_NEXT);
 	if (!err && guard_has(g, GUARD_TC_LINK))
 		err = detach_tcx(g, GUARD_TC_LINK);
+	tc_hand_detach(g);
 	if (!err && g->ifname[0])
 		err = detach_clsact(g);
 	if (err)

@@ -28,10 +28,17 @@ int tc_next_keep(const struct guard *g, enum tc_way way, struct why *why);
 /* ... or which stays, as it was. */
 void tc_next_drop(const struct guard *g, enum tc_way way);
 
+/*
+ * The second program of a guard on the proxy path, at ingress: prog_fd, in the place of the one that
+ * is there. tcx alone: a kernel that can hand over has it.
+ */
+int tc_hand_attach(const struct guard *g, int prog_fd, struct why *why);
+void tc_hand_detach(const struct guard *g);
+
 /* Takes off whatever is ours, also what a killed process left half done. */
 int tc_detach(const struct guard *g, struct why *why);
 
-/* 1 if our program is on the hook, 0 if it is gone; *ret_kind says how it is or was attached. */
+/* 1 if our programs are on their hooks, 0 if one is gone; *ret_kind says how it is or was attached. */
 int tc_look(const struct guard *g, enum sw_tc_kind *ret_kind);
 
 /* True if the interface of the guard, of whatever namespace, is known to exist no more. */
