@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# The keys' logic of user/, with ASan and UBSan: no kernel, the clock is an argument.
+# Logic of user/ that needs no kernel, with ASan and UBSan; the clock is an argument.
 
 USER_TESTS     := $(wildcard tests/user/*.c)
-USER_TESTS_SRC := $(USER_TESTS) user/keys/keyring.c user/keys/keyfile.c tests/unit/lsan.c
+USER_TESTS_SRC := $(USER_TESTS) user/keys/keyring.c user/keys/keyfile.c \
+		  user/config/config_service.c user/config/ports.c user/config/services_policy.c tests/unit/lsan.c
 USER_TESTS_OBJ := $(USER_TESTS_SRC:%.c=$(B)/user.obj/%.o)
 
-$(B)/user.obj/%.o: %.c user/keys/keyring.h user/keys/keyfile.h $(HEADERS)
+$(B)/user.obj/%.o: %.c user/keys/keyring.h user/keys/keyfile.h user/config/*.h user/config/config_keys.def $(HEADERS)
 	$(say) CC $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE -Iuser -Iuser/keys $(UNIT_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -D_GNU_SOURCE -Iuser $(addprefix -Iuser/,keys config guard machine cmd) $(UNIT_CFLAGS) -c $< -o $@
 
 $(B)/tests/user: $(USER_TESTS_OBJ)
 	$(say) LINK $@

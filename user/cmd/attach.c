@@ -151,6 +151,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_PATH:
 		a->setup.path = find_word(state, paths, arg, "path");
+		a->services->interface[0].path = a->setup.path;
 		return 0;
 	case OPT_SYNCOOKIES:
 		a->setup.keep_syncookies = find_word(state, syncookies, arg, "policy");

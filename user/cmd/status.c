@@ -145,13 +145,17 @@ static void put_time(struct json_object *obj, const char *key, __u64 monotonic_n
 	put(obj, key, text);
 }
 
-static struct json_object *describe_service(const struct service_view *view)
+static struct json_object *describe_service(const struct service_view *view, enum sw_path path)
 {
 	struct json_object *obj = json_object_new_object();
 	const struct sw_service_state *state = &view->state;
 
 	put(obj, "name", view->service.name);
 	put(obj, "mode", services_mode_name(view->service.mode));
+	put(obj, "path", services_path_name(view->service.path));
+	if (path == SW_PATH_PROXY)
+		json_object_object_add(obj, "translated",
+				       json_object_new_boolean(view->translated));
 	if (view->service.mode == SW_MODE_AUTO) {
 		json_object_object_add(obj, "armed", json_object_new_boolean(state->armed));
 		json_object_object_add(obj, "times_armed", json_object_new_uint64(state->arms));
@@ -165,7 +169,7 @@ static struct json_object *describe_service(const struct service_view *view)
 	return obj;
 }
 
-static void put_services(struct json_object *obj, const struct guard *g)
+static void put_services(struct json_object *obj, const struct guard *g, enum sw_path path)
 {
 	struct service_view view[SW_SERVICES];
 	struct json_object *services;
@@ -178,7 +182,7 @@ static void put_services(struct json_object *obj, const struct guard *g)
 	count = services_read(&maps, view);
 	services = json_object_new_array();
 	for (i = 0; i < count; i++)
-		json_object_array_add(services, describe_service(&view[i]));
+		json_object_array_add(services, describe_service(&view[i], path));
 	host_maps_close(&maps);
 	json_object_object_add(obj, "services", services);
 }
@@ -252,7 +256,7 @@ static struct json_object *describe(struct status *s, const struct guard *g,
 		if (info->path != SW_PATH_COMPAT) /* whose cookies have the kernel's keys */
 			put_key_age(obj, &xdp);
 	}
-	put_services(obj, g);
+	put_services(obj, g, info->path);
 	put_since(obj, info);
 	put(obj, "version", info->version);
 	return obj;
@@ -309,6 +313,18 @@ static const char *text_of(struct json_object *obj, const char *key)
 	return json_object_get_string(json_object_object_get(obj, key));
 }
 
+/* What is not as it is where nobody asked for anything. */
+static void print_service_path(struct json_object *s)
+{
+	bool translated = json_object_get_boolean(json_object_object_get(s, "translated"));
+	const char *path = text_of(s, "path");
+
+	if (translated)
+		printf(", translated%s", strcmp(path, "auto") ? "" : " for it lost connections");
+	else if (strcmp(path, "auto"))
+		printf(", path %s", path);
+}
+
 static void print_service(struct json_object *s)
 {
 	bool armed = json_object_get_boolean(json_object_object_get(s, "armed"));
@@ -320,6 +336,7 @@ static void print_service(struct json_object *s)
 	if (since)
 		printf(" since %s (%s, armed %s times)", since, text_of(s, "armed_by"),
 		       text_of(s, "times_armed"));
+	print_service_path(s);
 	puts(json_object_get_boolean(json_object_object_get(s, "listed")) ? ", with lists" : "");
 }
 

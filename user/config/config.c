@@ -11,6 +11,7 @@
 
 #include "config_value.h"
 #include "path.h"
+#include "services.h"
 
 /*
  * libinih tells neither the line a key stands on nor of sections without keys. So each
@@ -356,6 +357,35 @@ static int check_interface(struct reading *r, const struct config_interface *i)
 	return -EINVAL;
 }
 
+/* Of one service on an interface whose path is named and may not be what the service needs. */
+static int check_path(struct reading *r, const struct config_interface *i,
+		      const struct config_service *s)
+{
+	bool compat = i->path == SW_PATH_COMPAT;
+	char text[128];
+
+	if (s->path == SW_SERVICE_AUTO || i->path == PATH_AUTO || i->path == SW_PATH_PROXY ||
+	    (s->path == SW_SERVICE_HOST && !compat))
+		return 0;
+	snprintf(text, sizeof(text), "'%s' cannot be had on the %s path, which [interface %s] asks for",
+		 services_path_name(s->path), path_name(i->path), i->name);
+	r->line = s->line;
+	at_fault(r, "path", compat ? "auto" : "auto|host", text);
+	return -EINVAL;
+}
+
+static int check_paths(struct reading *r, const struct config_interface *i)
+{
+	const struct config *c = r->config;
+	int s, err = 0;
+
+	for (s = 0; !err && s < c->services; s++) {
+		if (i->service_mask >> s & 1)
+			err = check_path(r, i, &c->service[s]);
+	}
+	return err;
+}
+
 /* What can be said only of the whole. */
 static int check_whole(struct reading *r)
 {
@@ -374,6 +404,8 @@ static int check_whole(struct reading *r)
 		err = check_interface(r, &c->interface[i]);
 		if (!err)
 			err = resolve_services(r, &c->interface[i]);
+		if (!err)
+			err = check_paths(r, &c->interface[i]);
 		if (err || config_services(c, &c->interface[i], services) >= 0)
 			continue;
 		r->line = c->interface[i].line;

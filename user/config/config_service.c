@@ -6,10 +6,19 @@
 
 #include "config.h"
 
-static struct sw_service common(const struct config_service *s)
+/* On the proxy path by name, what is left open is translated. */
+static __u8 path_of(enum sw_service_path path, const struct config_interface *interface)
+{
+	return path == SW_SERVICE_AUTO && interface->path == SW_PATH_PROXY ? SW_SERVICE_PROXY
+									   : path;
+}
+
+static struct sw_service common(const struct config_service *s,
+				const struct config_interface *interface)
 {
 	return (struct sw_service){
 		.mode = s->mode,
+		.path = path_of(s->path, interface),
 		.syn_start = s->syn_start,
 		.syn_end = s->syn_end,
 		.half_open_start = s->half_open_start,
@@ -21,6 +30,7 @@ static struct sw_service common(const struct config_service *s)
 }
 
 struct listing {
+	const struct config_interface *interface;
 	struct sw_service *entry;
 	int count;
 };
@@ -33,7 +43,7 @@ static int add(struct listing *list, const struct config_service *s, const struc
 	if (list->count == SW_SERVICES)
 		return -E2BIG;
 	list->count++;
-	*entry = common(s);
+	*entry = common(s, list->interface);
 	memcpy(entry->addr, prefix->addr, sizeof(entry->addr));
 	entry->prefix_length = prefix->length;
 	entry->port_first = first;
@@ -67,11 +77,12 @@ static int add_service(struct listing *list, const struct config_service *s)
 int config_services(const struct config *config, const struct config_interface *interface,
 		    struct sw_service ret[SW_SERVICES])
 {
-	struct listing list = {.entry = ret};
+	struct listing list = {.interface = interface, .entry = ret};
 	int i, err = 0;
 
 	if (!config->services) {
 		ret[0] = (struct sw_service){.mode = SW_MODE_ALWAYS,
+					     .path = path_of(SW_SERVICE_AUTO, interface),
 					     .port_first = 1,
 					     .port_last = PORT_MAX,
 					     .name = "all"};

@@ -58,7 +58,7 @@ static int check_one(const struct services *all, int at, struct why *why)
 		if (!strcmp(all->service[i].name, s->name))
 			return why_is(why, -EINVAL, "two services are named %s", s->name);
 	}
-	if (s->mode > SW_MODE_AUTO || s->prefix_length > 128 || s->port_first > s->port_last)
+	if (s->mode > SW_MODE_AUTO || s->path > SW_SERVICE_PROXY || s->prefix_length > 128 || s->port_first > s->port_last)
 		return why_is(why, -EINVAL, "service %s: no mode, address or ports like these",
 			      s->name);
 	return check_thresholds(s, why);
@@ -81,6 +81,13 @@ const char *services_mode_name(enum sw_mode mode)
 	static const char *const names[] = {"off", "monitor", "always", "auto"};
 
 	return mode <= SW_MODE_AUTO ? names[mode] : "unknown";
+}
+
+const char *services_path_name(enum sw_service_path path)
+{
+	static const char *const names[] = {"auto", "host", "proxy"};
+
+	return path <= SW_SERVICE_PROXY ? names[path] : "unknown";
 }
 
 const char *services_armed_by_name(enum sw_armed_by reason)

@@ -28,15 +28,23 @@ int services_check(const struct services *s, struct why *why);
 /*
  * Makes *s what counts, in one step for every packet; on failure what counted before goes on.
  * Needs no privileges beyond the descriptors of maps `config`, `services`, `service_state`,
- * `lists` and `counters`. Services that keep their name keep their counters and their state.
+ * `lists` and `counters`. Services that keep their name keep their counters and their state, and what
+ * services_translate() told of them.
  */
 int services_apply(const struct host_maps *maps, const struct services *s, struct why *why);
+
+/*
+ * Of a guard that runs: these slots' services with path auto are translated from now on, in one
+ * step for every packet, and stay so for as long as their name is there with path auto.
+ */
+int services_translate(const struct host_maps *maps, __u64 slots, struct why *why);
 
 /* A service as it stands. */
 struct service_view {
 	struct sw_service service;
 	struct sw_service_state state;
 	__u32 slot;  /* of counters, rtt */
+	bool translated; /* as it is to be on the proxy path, or is */
 	bool listed; /* an allow or deny list is in force */
 };
 
@@ -50,6 +58,7 @@ int services_open(const struct guard *g, struct host_maps *ret, struct why *why)
 int services_rtt(const struct host_maps *maps, __u32 slot, struct sw_rtt *ret);
 
 const char *services_mode_name(enum sw_mode mode);
+const char *services_path_name(enum sw_service_path path);
 const char *services_armed_by_name(enum sw_armed_by reason);
 
 #endif

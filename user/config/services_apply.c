@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 
 #include "services.h"
+#include "services_policy.h"
 
 /* The descriptors a change needs. */
 struct fds {
@@ -43,85 +44,12 @@ static int put(int fd, __u32 key, const void *value)
 	return bpf_map_update_elem(fd, &key, value, BPF_ANY) ? -errno : 0;
 }
 
-/* The slot of a policy's service of that name, or -ENOENT. */
-static int slot_of(const struct sw_policy *p, const char *name)
-{
-	__u32 i;
-
-	for (i = 0; i < p->count && i < SW_SERVICES; i++) {
-		__u8 slot = p->order[i] % SW_SERVICES;
-
-		if (!strncmp(p->service[slot].name, name, sizeof(p->service[slot].name)))
-			return slot;
-	}
-	return -ENOENT;
-}
-
-static __u64 slots_of(const struct sw_policy *p)
-{
-	__u64 mask = 0;
-	__u32 i;
-
-	for (i = 0; i < p->count && i < SW_SERVICES; i++)
-		mask |= 1ULL << p->order[i] % SW_SERVICES;
-	return mask;
-}
-
-/* One that nobody has; only if there is none, one whose service goes with this change. */
-static int free_slot(__u64 taken, __u64 before)
-{
-	return __builtin_ctzll(~(taken | before) ?: ~taken);
-}
-
 static __u64 monotonic_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
-
-static __u64 off_since(const struct sw_policy *old, int slot)
-{
-	return old->service[slot].mode == SW_MODE_OFF ? old->off_since_ns[slot] : monotonic_ns();
-}
-
-static void place(struct sw_policy *p, const struct sw_service *s, int slot, bool listed)
-{
-	p->service[slot] = *s;
-	p->order[p->count++] = (__u8)slot;
-	if (s->mode == SW_MODE_AUTO)
-		p->watched |= 1ULL << slot;
-	if (listed)
-		p->lists |= 1ULL << slot;
-}
-
-/* Returns the slots of p whose service was not there before: what they count is another's. */
-static __u64 make_policy(const struct services *s, const struct sw_policy *old, struct sw_policy *p,
-			 int list_of_slot[SW_SERVICES])
-{
-	__u64 before = slots_of(old), taken = 0, new_slots = 0;
-	int i, slot;
-
-	memset(p, 0, sizeof(*p));
-	for (i = 0; i < s->count; i++) {
-		slot = slot_of(old, s->service[i].name);
-		if (slot >= 0)
-			taken |= 1ULL << slot;
-	}
-	for (i = 0; i < s->count; i++) {
-		slot = slot_of(old, s->service[i].name);
-		if (slot < 0) {
-			slot = free_slot(taken, before);
-			taken |= 1ULL << slot;
-			new_slots |= 1ULL << slot;
-		} else if (s->service[i].mode == SW_MODE_OFF) {
-			p->off_since_ns[slot] = off_since(old, slot);
-		}
-		place(p, &s->service[i], slot, s->list_fd[i] >= 0);
-		list_of_slot[slot] = s->list_fd[i];
-	}
-	return new_slots;
 }
 
 /* Entry of a per-CPU map to 0; what it counted goes on in entry 0, if into is not NULL. */
@@ -234,7 +162,7 @@ static int apply(const struct host_maps *maps, const struct services *s)
 		err = get(fds.services, config.policy & 1, &old);
 	if (err)
 		return err;
-	new_slots = make_policy(s, &old, &p, list_of_slot);
+	new_slots = services_policy(s, &old, monotonic_ns(), &p, list_of_slot);
 	err = clear_slots(&fds, &old, &p, new_slots);
 	if (!err)
 		err = put_lists(&fds, list_of_slot, &p);
@@ -252,5 +180,32 @@ int services_apply(const struct host_maps *maps, const struct services *s, struc
 	if (err)
 		return err;
 	err = apply(maps, s);
+	return err ? why_is(why, err, "cannot write the services: %s", strerror(-err)) : 0;
+}
+
+static int translate(const struct host_maps *maps, __u64 slots)
+{
+	struct sw_config config;
+	struct sw_policy p;
+	struct fds fds;
+	__u64 more;
+	int err;
+
+	err = find_fds(maps, &fds);
+	if (!err)
+		err = get(fds.config, 0, &config);
+	if (!err)
+		err = get(fds.services, config.policy & 1, &p);
+	if (err)
+		return err;
+	more = slots & services_policy_auto(&p) & ~p.translated;
+	p.translated |= more;
+	return more ? switch_to(&fds, &p, &config) : 0;
+}
+
+int services_translate(const struct host_maps *maps, __u64 slots, struct why *why)
+{
+	int err = translate(maps, slots);
+
 	return err ? why_is(why, err, "cannot write the services: %s", strerror(-err)) : 0;
 }

@@ -35,6 +35,7 @@ int services_read(const struct host_maps *maps, struct service_view ret[SW_SERVI
 
 		view[i].service = p.service[slot];
 		view[i].slot = slot;
+		view[i].translated = p.translated >> slot & 1;
 		view[i].listed = p.lists >> slot & 1;
 		err = get(maps, "service_state", slot, &view[i].state);
 	}

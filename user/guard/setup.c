@@ -23,6 +23,17 @@ __attribute__((format(printf, 2, 3))) static void warn(const struct setup *s, co
 	s->warn(s->arg, text);
 }
 
+static bool translates(const struct config *config, const struct config_interface *interface)
+{
+	bool any = false;
+	int i;
+
+	for (i = 0; i < config->services; i++)
+		any |= interface->service_mask >> i & 1 &&
+		       config->service[i].path == SW_SERVICE_PROXY;
+	return any;
+}
+
 void setup_from(struct setup *s, const struct config *config,
 		const struct config_interface *interface)
 {
@@ -30,6 +41,7 @@ void setup_from(struct setup *s, const struct config *config,
 	s->ports = interface->ports.ports;
 	s->ports_auto = interface->ports.any;
 	s->path = interface->path;
+	s->translates = translates(config, interface);
 	s->targets = interface->to;
 	s->targets.flows = interface->flows;
 	memcpy(s->forward, interface->forward, sizeof(s->forward));
@@ -63,7 +75,7 @@ static enum sw_xdp_mode choose_mode(const struct setup *s, const struct guard *g
 
 int setup_path(const struct setup *s)
 {
-	bool needs_proxy = s->targets.count || s->targets.flows || s->forward[0];
+	bool needs_proxy = s->targets.count || s->targets.flows || s->forward[0] || s->translates;
 
 	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
 }

@@ -20,6 +20,7 @@ struct setup {
 	int mode;
 	int kind;
 	int path;               /* an enum sw_path or PATH_AUTO */
+	bool translates;	/* a service asks to be translated */
 	struct targets targets; /* proxy path */
 	bool hands_over;        /* proxy path: some service leaves it to listeners of this machine's own */
 	char forward[IF_NAMESIZE]; /* proxy path: the interface of the servers; "": none */
