@@ -313,6 +313,66 @@ def test_under_the_daemon_auto_leaves_a_path_that_loses_its_connections(box, dae
             assert echoes(sock)
 
 
+SERVICES = "[interface sw0]\nxdp = native\n" + "".join(
+    f"[service {name}]\nports = {port}\npath = {how}\n"
+    for name, port, how in (("bad", 12000, "auto"), ("good", 12001, "auto"), ("fixed", 12002, "host")))
+
+
+def drops_what_it_did_not_see_begin(port):
+    return f"table inet strict{port} {{ chain in {{ type filter hook input priority 0; tcp dport {port} ct state invalid drop; }}; }}"
+
+
+def test_under_the_daemon_only_the_service_that_loses_its_connections_is_translated(box, daemon):
+    """On the host path, which the guard leaves for it, then on the proxy path; what was found out outlives the daemon."""
+    port_of = {"bad": 12000, "good": 12001, "fixed": 12002}
+    box.box.nft(drops_what_it_did_not_see_begin(12000))
+    box.box.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
+
+    def services():
+        return {s["name"]: s for s in box.guard.status()[0]["services"]}
+
+    def events(name):
+        return [line["service"] for line in map(json.loads, daemon.log().splitlines()) if line.get("event") == name]
+
+    def tries(name):
+        connect(box.client, "ipv4", OURS["ipv4"], port_of[name]).close()
+        return True
+
+    def how(name):
+        """It is served; whether through a flow, and the verdicts that are the service's own."""
+        entry = 1 + services()[name]["slot"]
+        before = box.guard.totals([entry])
+        with connect(box.client, "ipv4", OURS["ipv4"], port_of[name]) as sock:
+            assert echoes(sock)
+        after = box.guard.totals([entry])
+        return {verdict for verdict in ("ack_valid", "flow_opened") if after[verdict] > before[verdict]}
+    daemon.write(SERVICES)
+    daemon.start()
+    with contextlib.ExitStack() as stack:
+        for port in port_of.values():
+            stack.enter_context(Echo(box.box, "ipv4", port=port))
+        assert path(box) == "host" and "translated" not in services()["bad"]
+        callers = Callers(box, "ipv4", port_of["good"])
+        assert wait_until(lambda: tries("bad") and path(box) == "proxy", 40, 0.2)
+        assert wait_until(lambda: told(daemon), 10) and len(told(daemon)) == 1
+        callers.finish()
+        assert events("service_translated") == ["bad"] and callers.count > 10
+        assert {name: s["translated"] for name, s in services().items()} == {"bad": True, "good": False, "fixed": False}
+        assert [how(name) for name in port_of] == [{"flow_opened"}, {"ack_valid"}, {"ack_valid"}]
+
+        for port in (12001, 12002):
+            box.box.nft(drops_what_it_did_not_see_begin(port))
+        assert wait_until(lambda: tries("good") and tries("fixed") and events("service_losing") and len(events("service_translated")) == 2, 40, 0.2)
+        assert events("service_translated") == ["bad", "good"] and events("service_losing") == ["fixed"] and len(told(daemon)) == 1
+        daemon.stop()
+        daemon.start()
+        daemon.reload(SERVICES + "[service other]\nports = 7000\n")
+        assert how("good") == how("bad") == {"flow_opened"}
+        assert {name for name, s in services().items() if s["translated"]} == {"bad", "good"}
+        daemon.reload(SERVICES.replace("path = auto", "path = host"))
+        assert not any(s["translated"] for s in services().values())
+
+
 def test_killed_on_the_way_the_next_finishes_it(box):
     began = time.monotonic()
     box.guard.attach("native")

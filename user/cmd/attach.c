@@ -256,7 +256,8 @@ static int attach(struct attach *a, struct why *why)
 	else
 		err = services_from_config(a->services, &a->services->interface[0],
 					   &a->setup.services, why);
-	a->setup.hands_over = a->setup.path != SW_PATH_PROXY && !a->setup.targets.count;
+	a->setup.service_paths =
+		services_paths(a->setup.services.service, a->setup.services.count);
 	if (!err)
 		err = guard_by_name(a->cli->ifname, &g, why);
 	if (!err)

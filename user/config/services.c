@@ -76,6 +76,15 @@ int services_check(const struct services *s, struct why *why)
 	return err;
 }
 
+unsigned int services_paths(const struct sw_service *s, int count)
+{
+	unsigned int paths = 0;
+
+	while (count > 0)
+		paths |= 1U << s[--count].path;
+	return paths;
+}
+
 const char *services_mode_name(enum sw_mode mode)
 {
 	static const char *const names[] = {"off", "monitor", "always", "auto"};

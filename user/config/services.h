@@ -57,6 +57,9 @@ int services_open(const struct guard *g, struct host_maps *ret, struct why *why)
 /* Of map `rtt`: one service's, all CPUs. */
 int services_rtt(const struct host_maps *maps, __u32 slot, struct sw_rtt *ret);
 
+/* The enum sw_service_path of all of them, a bit each. */
+unsigned int services_paths(const struct sw_service *s, int count);
+
 const char *services_mode_name(enum sw_mode mode);
 const char *services_path_name(enum sw_service_path path);
 const char *services_armed_by_name(enum sw_armed_by reason);

@@ -117,6 +117,7 @@ static int update_services(struct member *member, const struct config *config,
 	struct why text = {};
 	int err;
 
+	member->losing_told = 0;
 	err = services_from_config(config, interface, &services, &text);
 	if (!err) {
 		err = services_apply(&member->maps, &services, &text);

@@ -21,6 +21,7 @@ struct member {
 	struct host_maps maps;
 	struct rotation rotation;
 	struct handovers handovers;
+	__u64 losing_told; /* slots of services that lose connections and are to stay on their path */
 	struct events *events; /* NULL: not read yet, or by another process */
 	struct ports ports;   /* as last written: without those that are redirected */
 	unsigned int wait_ms; /* between tries to put the guard on */
@@ -59,7 +60,7 @@ void members_check(struct members *m);
 /* Reads routes' metrics and the firewall's redirections again. */
 void members_refresh(struct members *m);
 
-/* Takes guards that lose what they hand over to the proxy path, where the choice is theirs. */
+/* Services that lose what is handed over for them are translated, where the choice is theirs. */
 void members_look_at_handovers(struct members *m);
 
 /* Brings new keys in where it is time. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Between members.c, members_follow.c and member.c; nobody else's. */
+/* Between members*.c and member.c; nobody else's. */
 #ifndef SYNWARD_MEMBERS_PARTS_H
 #define SYNWARD_MEMBERS_PARTS_H
 
@@ -27,6 +27,13 @@ int member_update_settings(struct members *m, struct member *member,
  */
 int member_follow_path(struct members *m, struct member *member, const struct config *config,
 		       const struct config_interface *interface, struct why *why);
+
+/* To the proxy path, which setup asks for; where that fails the guard stays as it is. */
+int member_change_path(struct members *m, struct member *member, const struct setup *setup,
+		       const char *reason, struct why *why);
+
+/* What failed and changed nothing is told once. */
+void member_tell_trouble(struct members *m, struct member *member, const struct why *why);
 
 void member_take_off(struct members *m, struct member *member);
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <bpf/bpf.h>
+
 #include "members_parts.h"
 #include "path.h"
 #include "settings.h"
@@ -18,60 +20,63 @@ static struct json_object *facts(const struct member *member, enum sw_path from,
 	return obj;
 }
 
-/* Its maps are others from now on, but for what both paths share. */
-static int change(struct members *m, struct member *member, const struct setup *setup,
-		  const char *reason, struct why *why)
+/* Its programs are new from now on, and on another path its maps, but for what both share. */
+static int renew(struct members *m, struct member *member, const struct setup *setup,
+		 struct why *why)
 {
-	enum sw_path from = member->info.path;
 	struct setup_result result;
 	struct host_maps maps;
-	struct why text = {};
 	int err;
 
-	err = helper_guard(m->helper, setup, &member->guard, &result, &maps, &text);
+	err = helper_guard(m->helper, setup, &member->guard, &result, &maps, why);
 	if (m->alive)
 		m->alive(m->arg);
 	if (err)
-		return why_is(why, err, "%s: cannot go to the proxy path (%s): %s", member->name,
-			      reason, text.text);
+		return err;
 	host_maps_close(&member->maps);
 	member->maps = maps;
 	member->info = result.info;
+	member->handovers = (struct handovers){};
 	settings_ports(host_maps_fd(&member->maps, "config"), &member->ports);
+	return 0;
+}
+
+int member_change_path(struct members *m, struct member *member, const struct setup *setup,
+		       const char *reason, struct why *why)
+{
+	enum sw_path from = member->info.path;
+	struct why text = {};
+	int err = renew(m, member, setup, &text);
+
+	if (err)
+		return why_is(why, err, "%s: cannot go to the proxy path (%s): %s", member->name,
+			      reason, text.text);
 	log_event(m->log, LOG_WARNING, member->name, facts(member, from, reason),
 		  "on the proxy path now, not %s: %s", path_name(from), reason);
 	return 0;
 }
 
-/* A failure is told, once: the guard stays as it is. */
-static void tell_trouble(struct members *m, struct member *member, const struct why *why)
+void member_tell_trouble(struct members *m, struct member *member, const struct why *why)
 {
 	if (strcmp(member->trouble, why->text))
 		log_say(m->log, LOG_ERR, NULL, "%s", why->text);
 	memcpy(member->trouble, why->text, sizeof(member->trouble));
 }
 
-void members_look_at_handovers(struct members *m)
+/* What the kernel may do for services has its own program on tc: with them it comes and goes. */
+static int follow_hands_over(struct members *m, struct member *member, const struct setup *setup,
+			     struct why *why)
 {
-	static const char reason[] = "three of four connections it validated got no socket: a "
-				     "firewall, NAT or load balancer has them";
-	const struct config_interface *interface;
-	struct setup setup = {};
-	struct member *member;
-	struct why why;
+	struct sw_proxy proxy;
+	struct why lacks, text = {};
+	__u32 zero = 0;
+	int err;
 
-	for (member = m->item; member < m->item + m->count; member++) {
-		interface = config_interface(m->config, member->name);
-		if (!member->on || !interface || member->info.path == SW_PATH_PROXY)
-			continue;
-		setup_from(&setup, m->config, interface);
-		if (setup_path(&setup) != PATH_AUTO ||
-		    !handovers_are_lost(&member->handovers, &member->maps))
-			continue;
-		setup.path = SW_PATH_PROXY;
-		if (change(m, member, &setup, reason, &why))
-			tell_trouble(m, member, &why);
-	}
+	if (bpf_map_lookup_elem(host_maps_fd(&member->maps, "proxy"), &zero, &proxy) ||
+	    proxy.hands_over == setup_hands_over(setup, &lacks))
+		return 0;
+	err = renew(m, member, setup, &text);
+	return err ? why_is(why, err, "%s: %s", member->name, text.text) : 0;
 }
 
 int member_follow_path(struct members *m, struct member *member, const struct config *config,
@@ -83,14 +88,14 @@ int member_follow_path(struct members *m, struct member *member, const struct co
 
 	setup_from(&setup, config, interface);
 	if (member->info.path == SW_PATH_PROXY)
-		return 0;
+		return follow_hands_over(m, member, &setup, why);
 	if (setup_path(&setup) == SW_PATH_PROXY)
-		return change(m, member, &setup, "the configuration asks for it", why);
+		return member_change_path(m, member, &setup, "the configuration asks for it", why);
 	if (!setup_outgrown(&setup, &member->guard, member->info.path, &reason))
 		return 0;
 	setup.path = SW_PATH_PROXY;
-	err = change(m, member, &setup, reason.text, why);
+	err = member_change_path(m, member, &setup, reason.text, why);
 	if (err)
-		tell_trouble(m, member, why);
+		member_tell_trouble(m, member, why);
 	return 0;
 }

@@ -23,25 +23,16 @@ __attribute__((format(printf, 2, 3))) static void warn(const struct setup *s, co
 	s->warn(s->arg, text);
 }
 
-static bool translates(const struct config *config, const struct config_interface *interface)
-{
-	bool any = false;
-	int i;
-
-	for (i = 0; i < config->services; i++)
-		any |= interface->service_mask >> i & 1 &&
-		       config->service[i].path == SW_SERVICE_PROXY;
-	return any;
-}
-
 void setup_from(struct setup *s, const struct config *config,
 		const struct config_interface *interface)
 {
+	struct sw_service services[SW_SERVICES];
+
 	memcpy(s->key_file, config->synward.key_file, sizeof(config->synward.key_file));
 	s->ports = interface->ports.ports;
 	s->ports_auto = interface->ports.any;
 	s->path = interface->path;
-	s->translates = translates(config, interface);
+	s->service_paths = services_paths(services, config_services(config, interface, services));
 	s->targets = interface->to;
 	s->targets.flows = interface->flows;
 	memcpy(s->forward, interface->forward, sizeof(s->forward));
@@ -75,9 +66,31 @@ static enum sw_xdp_mode choose_mode(const struct setup *s, const struct guard *g
 
 int setup_path(const struct setup *s)
 {
-	bool needs_proxy = s->targets.count || s->targets.flows || s->forward[0] || s->translates;
+	bool needs_proxy = s->targets.count || s->targets.flows || s->forward[0] ||
+			   s->service_paths >> SW_SERVICE_PROXY & 1;
 
 	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
+}
+
+bool setup_hands_over(const struct setup *s, struct why *ret_lacks)
+{
+	bool by_name = s->service_paths >> SW_SERVICE_HOST & 1;
+	bool left_open = s->service_paths >> SW_SERVICE_AUTO & 1;
+
+	ret_lacks->text[0] = '\0';
+	return (by_name || (left_open && !s->targets.count)) &&
+	       !path_possible(SW_PATH_HOST, ret_lacks);
+}
+
+/* On the proxy path, where hand-overs cannot be, services that want nothing else are left alone. */
+static bool choose_hands_over(const struct setup *s)
+{
+	struct why lacks;
+	bool can = setup_hands_over(s, &lacks);
+
+	if (s->service_paths >> SW_SERVICE_HOST & 1 && !can)
+		warn(s, "services with path host are not guarded on the proxy path: %s", lacks.text);
+	return can;
 }
 
 /* A port to guard is sent on to a container, or elsewhere, and has no socket here. */
@@ -241,7 +254,6 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 	};
 	struct xdp_state running;
 	struct sw_info info;
-	struct why lacks;
 	int err;
 
 	install_sweep();
@@ -261,8 +273,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		/* Left by a process that was killed, or by somebody who took XDP away. */
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
-	plan.hands_over = s->hands_over && plan.path == SW_PATH_PROXY &&
-			  !path_possible(SW_PATH_HOST, &lacks);
+	plan.hands_over = !err && plan.path == SW_PATH_PROXY && choose_hands_over(s);
 	if (!err && shared && plan.path == SW_PATH_COMPAT)
 		err = why_is(why, -EOPNOTSUPP,
 			     "a shared key file needs the host path: the compat path uses the "

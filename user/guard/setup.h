@@ -20,9 +20,8 @@ struct setup {
 	int mode;
 	int kind;
 	int path;               /* an enum sw_path or PATH_AUTO */
-	bool translates;	/* a service asks to be translated */
+	unsigned int service_paths; /* services_paths() of all that are to be guarded */
 	struct targets targets; /* proxy path */
-	bool hands_over;        /* proxy path: some service leaves it to listeners of this machine's own */
 	char forward[IF_NAMESIZE]; /* proxy path: the interface of the servers; "": none */
 	bool keep_syncookies;   /* refuse rather than set net.ipv4.tcp_syncookies */
 	char key_file[200]; /* "": keys of this machine's own; of a guard that runs, those it has */
@@ -41,6 +40,12 @@ void setup_from(struct setup *s, const struct config *config,
 
 /* An enum sw_path or PATH_AUTO: what is asked for beside the path may leave only one. */
 int setup_path(const struct setup *s);
+
+/*
+ * On the proxy path: whether listeners of this machine's own may get their connections handed
+ * over. ret_lacks: what the kernel lacks where they might otherwise; else empty.
+ */
+bool setup_hands_over(const struct setup *s, struct why *ret_lacks);
 
 /*
  * The path for a guard that is not on yet: the one asked for, or of auto the best that can go
