@@ -140,10 +140,12 @@ __noinline int sw_target_read(const struct sw_tuple *t, struct sw_listener *l, _
 	if (!(cfg->port[port / 64] >> (port & 63) & 1) || !sw_service_match(t, l, now_ns) ||
 	    !sw_target_in_scope(p, &slot->walk, l, t->family_v6))
 		return 0;
-	if (sw_target_hands_over(l) && sw_own_maybe(&slot->walk, l->addr_hi, l->addr_lo))
-		l->window_flags = SW_WF_UNSETTLED;
-	if (sw_target_only_hands_over(l))
-		return 0;
+	if (sw_target_hands_over(l)) {
+		if (sw_own_maybe(&slot->walk, l->addr_hi, l->addr_lo))
+			l->window_flags = SW_WF_UNSETTLED;
+		if (sw_target_only_hands_over(l))
+			return 0;
+	}
 	sw_count_event(SW_EV_LISTENER_READ);
 	key.addr_hi = l->addr_hi;
 	key.addr_lo = l->addr_lo;

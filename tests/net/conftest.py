@@ -49,6 +49,8 @@ class Bed:
             ns.sysctl("net.core.somaxconn", 8192)
         self.client.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
         self.guard = Guard(self.server, "sw0")
+        if path == "hosted":  # the proxy path, which hands over to listeners of its own machine
+            options = ("--flows", "1k", *options)
         if path == "compat":
             options = ("--path", "compat", *options)
             self.server.sysctl("net.ipv4.tcp_timestamps", 2)  # the compat path keeps options in plain timestamps
@@ -68,7 +70,7 @@ class Bed:
 
     def handed(self, moved):
         """Of counters that moved: connections given to a listener. On the compat path the kernel makes them, uncounted."""
-        return moved["handoff_done"] if self.path == "host" else moved["ack_valid"]
+        return moved["ack_valid"] if self.path == "compat" else moved["handoff_done"]
 
     def both(self, stimulus, *arguments):
         """(direct, guarded): what the stimulus gives over either link."""

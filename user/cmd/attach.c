@@ -251,6 +251,7 @@ static int attach(struct attach *a, struct why *why)
 	struct guard g;
 	int err;
 
+	a->services->interface[0].to = a->setup.targets;
 	if (a->file)
 		err = read_config(a, why);
 	else

@@ -99,7 +99,7 @@ int config_fault_say(const char *path, const struct config_fault *fault, int err
  * The services of one interface as the map has them, in the order they count; a service with
  * several addresses or port ranges makes several, named NAME, NAME#2 ... Returns how many, or
  * -E2BIG. A file without services: one, called "all", that answers wherever something listens.
- * A path left open is proxy where the interface's is.
+ * A path left open is proxy where the interface's is, or where it names servers.
  */
 int config_services(const struct config *config, const struct config_interface *interface,
 		    struct sw_service ret[SW_SERVICES]);

@@ -6,11 +6,12 @@
 
 #include "config.h"
 
-/* On the proxy path by name, what is left open is translated. */
+/* On the proxy path by name, and of servers that are named, what is left open is translated. */
 static __u8 path_of(enum sw_service_path path, const struct config_interface *interface)
 {
-	return path == SW_SERVICE_AUTO && interface->path == SW_PATH_PROXY ? SW_SERVICE_PROXY
-									   : path;
+	bool translates = interface->path == SW_PATH_PROXY || interface->to.count;
+
+	return path == SW_SERVICE_AUTO && translates ? SW_SERVICE_PROXY : path;
 }
 
 static struct sw_service common(const struct config_service *s,

@@ -74,23 +74,22 @@ int setup_path(const struct setup *s)
 
 bool setup_hands_over(const struct setup *s, struct why *ret_lacks)
 {
-	bool by_name = s->service_paths >> SW_SERVICE_HOST & 1;
-	bool left_open = s->service_paths >> SW_SERVICE_AUTO & 1;
+	unsigned int some = 1U << SW_SERVICE_AUTO | 1U << SW_SERVICE_HOST;
 
 	ret_lacks->text[0] = '\0';
-	return (by_name || (left_open && !s->targets.count)) &&
-	       !path_possible(SW_PATH_HOST, ret_lacks);
+	return s->service_paths & some && !path_possible(SW_PATH_HOST, ret_lacks);
 }
 
-/* On the proxy path, where hand-overs cannot be, services that want nothing else are left alone. */
-static bool choose_hands_over(const struct setup *s)
+/* Where hand-overs cannot be all is translated, unless a service wants nothing but them. */
+static int choose_hands_over(const struct setup *s, struct plan *plan, struct why *why)
 {
 	struct why lacks;
-	bool can = setup_hands_over(s, &lacks);
 
-	if (s->service_paths >> SW_SERVICE_HOST & 1 && !can)
-		warn(s, "services with path host are not guarded on the proxy path: %s", lacks.text);
-	return can;
+	plan->hands_over = setup_hands_over(s, &lacks);
+	if (plan->hands_over || !(s->service_paths >> SW_SERVICE_HOST & 1))
+		return 0;
+	return why_is(why, -EOPNOTSUPP, "a service has path = host: %s; auto takes what can be had",
+		      lacks.text);
 }
 
 /* A port to guard is sent on to a container, or elsewhere, and has no socket here. */
@@ -273,7 +272,8 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		/* Left by a process that was killed, or by somebody who took XDP away. */
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
-	plan.hands_over = !err && plan.path == SW_PATH_PROXY && choose_hands_over(s);
+	if (!err && plan.path == SW_PATH_PROXY)
+		err = choose_hands_over(s, &plan, why);
 	if (!err && shared && plan.path == SW_PATH_COMPAT)
 		err = why_is(why, -EOPNOTSUPP,
 			     "a shared key file needs the host path: the compat path uses the "
