@@ -241,9 +241,12 @@ struct bpf_tcp_req_attrs {
 	__u8 reserved[3];
 };
 
-/* Linux 6.9: net/core/filter.c. 0, or a negative errno if the listener cannot take it. */
+/*
+ * Linux 6.9: net/core/filter.c. 0, or a negative errno if the listener cannot take it. Weak: of the
+ * proxy object the programs that do not call it are loaded on older kernels too.
+ */
 extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk,
-				   struct bpf_tcp_req_attrs *attrs, int attrs__sz) __ksym;
+				   struct bpf_tcp_req_attrs *attrs, int attrs__sz) __ksym __weak;
 
 /* linux/tcp_states.h */
 enum { SW_TCP_TIME_WAIT = 6, SW_TCP_LISTEN = 10, SW_TCP_NEW_SYN_RECV = 12 };
