@@ -313,9 +313,22 @@ def test_under_the_daemon_auto_leaves_a_path_that_loses_its_connections(box, dae
             assert echoes(sock)
 
 
-SERVICES = "[interface sw0]\nxdp = native\n" + "".join(
-    f"[service {name}]\nports = {port}\npath = {how}\n"
-    for name, port, how in (("bad", 12000, "auto"), ("good", 12001, "auto"), ("fixed", 12002, "host")))
+PORT_OF = {"bad": 12000, "good": 12001, "fixed": 12002}
+
+
+def services_with(interface="", **paths):
+    return f"[interface sw0]\nxdp = native\n{interface}" + "".join(
+        f"[service {name}]\nports = {PORT_OF[name]}\npath = {way}\n" for name, way in paths.items())
+
+
+def how(bed, name):
+    """The service of that name is served; and the verdict of its own that tells how."""
+    service, = (s for s in bed.guard.status()[0]["services"] if s["name"] == name)
+    before = bed.guard.totals([1 + service["slot"]])
+    with connect(bed.client, "ipv4", OURS["ipv4"], PORT_OF[name]) as sock:
+        assert echoes(sock)
+    after = bed.guard.totals([1 + service["slot"]])
+    return " ".join(verdict for verdict in ("ack_valid", "flow_opened") if after[verdict] > before[verdict])
 
 
 def drops_what_it_did_not_see_begin(port):
@@ -324,7 +337,7 @@ def drops_what_it_did_not_see_begin(port):
 
 def test_under_the_daemon_only_the_service_that_loses_its_connections_is_translated(box, daemon):
     """On the host path, which the guard leaves for it, then on the proxy path; what was found out outlives the daemon."""
-    port_of = {"bad": 12000, "good": 12001, "fixed": 12002}
+    asked = services_with(bad="auto", good="auto", fixed="host")
     box.box.nft(drops_what_it_did_not_see_begin(12000))
     box.box.sysctl("net.netfilter.nf_conntrack_tcp_loose", 0)
 
@@ -335,30 +348,22 @@ def test_under_the_daemon_only_the_service_that_loses_its_connections_is_transla
         return [line["service"] for line in map(json.loads, daemon.log().splitlines()) if line.get("event") == name]
 
     def tries(name):
-        connect(box.client, "ipv4", OURS["ipv4"], port_of[name]).close()
+        connect(box.client, "ipv4", OURS["ipv4"], PORT_OF[name]).close()
         return True
 
-    def how(name):
-        """It is served; whether through a flow, and the verdicts that are the service's own."""
-        entry = 1 + services()[name]["slot"]
-        before = box.guard.totals([entry])
-        with connect(box.client, "ipv4", OURS["ipv4"], port_of[name]) as sock:
-            assert echoes(sock)
-        after = box.guard.totals([entry])
-        return {verdict for verdict in ("ack_valid", "flow_opened") if after[verdict] > before[verdict]}
-    daemon.write(SERVICES)
+    daemon.write(asked)
     daemon.start()
     with contextlib.ExitStack() as stack:
-        for port in port_of.values():
+        for port in PORT_OF.values():
             stack.enter_context(Echo(box.box, "ipv4", port=port))
         assert path(box) == "host" and "translated" not in services()["bad"]
-        callers = Callers(box, "ipv4", port_of["good"])
+        callers = Callers(box, "ipv4", PORT_OF["good"])
         assert wait_until(lambda: tries("bad") and path(box) == "proxy", 40, 0.2)
         assert wait_until(lambda: told(daemon), 10) and len(told(daemon)) == 1
         callers.finish()
         assert events("service_translated") == ["bad"] and callers.count > 10
         assert {name: s["translated"] for name, s in services().items()} == {"bad": True, "good": False, "fixed": False}
-        assert [how(name) for name in port_of] == [{"flow_opened"}, {"ack_valid"}, {"ack_valid"}]
+        assert [how(box, name) for name in PORT_OF] == ["flow_opened", "ack_valid", "ack_valid"]
 
         for port in (12001, 12002):
             box.box.nft(drops_what_it_did_not_see_begin(port))
@@ -366,11 +371,29 @@ def test_under_the_daemon_only_the_service_that_loses_its_connections_is_transla
         assert events("service_translated") == ["bad", "good"] and events("service_losing") == ["fixed"] and len(told(daemon)) == 1
         daemon.stop()
         daemon.start()
-        daemon.reload(SERVICES + "[service other]\nports = 7000\n")
-        assert how("good") == how("bad") == {"flow_opened"}
+        daemon.reload(asked + "[service other]\nports = 7000\n")
+        assert how(box, "good") == how(box, "bad") == "flow_opened"
         assert {name for name, s in services().items() if s["translated"]} == {"bad", "good"}
-        daemon.reload(SERVICES.replace("path = auto", "path = host"))
+        daemon.reload(asked.replace("path = auto", "path = host"))
         assert not any(s["translated"] for s in services().values())
+
+
+def test_each_service_goes_the_way_the_file_says(box, daemon):
+    """At once, and after each reload; one that is to be translated takes the guard to the proxy path."""
+    daemon.write(services_with(good="auto", bad="auto"))
+    daemon.start()
+    with Echo(box.box, "ipv4", port=12000), Echo(box.box, "ipv4", port=12001), connect(box.client, "ipv4", OURS["ipv4"], 12000) as old:
+        assert path(box) == "host" and echoes(old)
+        for interface, good, bad, expected in (("", "auto", "proxy", "ack_valid flow_opened"),
+                                               ("", "proxy", "proxy", "flow_opened flow_opened"),
+                                               ("path = proxy\n", "host", "auto", "ack_valid flow_opened"),
+                                               ("path = proxy\n", "auto", "auto", "flow_opened flow_opened"),
+                                               ("", "host", "auto", "ack_valid ack_valid")):
+            daemon.reload(services_with(interface, good=good, bad=bad))
+            assert path(box) == "proxy" and echoes(old)
+            assert wait_until(lambda: how(box, "good") + " " + how(box, "bad") == expected, 3), (interface, good, bad)
+            assert os.path.exists(os.path.join(box.guard.pins, "tc_hand")) == ("ack_valid" in expected)
+        assert not {line.get("level") for line in map(json.loads, daemon.log().splitlines())} & {"error"}
 
 
 def test_killed_on_the_way_the_next_finishes_it(box):
