@@ -320,7 +320,8 @@ static void print_service_path(struct json_object *s)
 	const char *path = text_of(s, "path");
 
 	if (translated)
-		printf(", translated%s", strcmp(path, "auto") ? "" : " for it lost connections");
+		printf(", translated%s",
+		       strcmp(path, "auto") ? "" : ": its hand-overs got no socket");
 	else if (strcmp(path, "auto"))
 		printf(", path %s", path);
 }
