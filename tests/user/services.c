@@ -79,17 +79,31 @@ Test(services, whose_path_is_open_are_known_by_their_slots)
 	cr_assert_eq(services_policy_auto(&p), 1ULL << 0);
 }
 
-static struct sw_service only_service(int interface_path, int path)
+static struct sw_service service_of(const struct config_interface *interface, int path)
 {
 	static struct config config;
 	struct sw_service ret[SW_SERVICES];
 
-	config.interface[0] = (struct config_interface){.path = interface_path, .service_mask = 1};
 	config.service[0] = (struct config_service){.name = "web", .path = path, .address.count = 1};
 	ports_all(&config.service[0].ports.ports);
 	config.services = 1;
-	cr_assert_eq(config_services(&config, &config.interface[0], ret), 1);
+	cr_assert_eq(config_services(&config, interface, ret), 1);
 	return ret[0];
+}
+
+static struct sw_service only_service(int interface_path, int path)
+{
+	struct config_interface interface = {.path = interface_path, .service_mask = 1};
+
+	return service_of(&interface, path);
+}
+
+Test(services, left_open_in_front_of_servers_that_are_named_are_translated)
+{
+	struct config_interface interface = {.to.count = 1, .service_mask = 1};
+
+	cr_assert_eq(service_of(&interface, AUTO).path, PROXY);
+	cr_assert_eq(service_of(&interface, HOST).path, HOST);
 }
 
 Test(services, left_open_on_the_proxy_path_by_name_are_translated)
