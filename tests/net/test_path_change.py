@@ -396,6 +396,24 @@ def test_each_service_goes_the_way_the_file_says(box, daemon):
         assert not {line.get("level") for line in map(json.loads, daemon.log().splitlines())} & {"error"}
 
 
+def test_where_the_kernel_takes_no_cookies_all_is_translated(box, daemon):
+    """It would refuse what is handed over: found by the doctor, and at the next attach or reload."""
+    daemon.write(services_with(good="proxy", bad="auto"))
+    daemon.start()
+    with Echo(box.box, "ipv4", port=12000):
+        assert how(box, "bad") == "ack_valid"
+        box.box.sysctl("net.ipv4.tcp_syncookies", 0)
+        assert "tcp_syncookies is 0" in box.guard.cli("doctor", "sw0", check=False).stdout
+        for value, expected in ((0, "flow_opened"), (1, "ack_valid")):
+            box.box.sysctl("net.ipv4.tcp_syncookies", value)
+            daemon.reload()
+            assert wait_until(lambda: how(box, "bad") == expected, 3), expected
+        box.box.sysctl("net.ipv4.tcp_syncookies", 0)
+        done = daemon.reload(services_with(good="proxy", bad="host"), check=False)
+        assert done.returncode == 1 and "a service has path = host: net.ipv4.tcp_syncookies is 0" in done.stderr
+        assert done.stderr.count("\n") == 1 and box.guard.status()[0]["services"][1]["path"] == "auto"
+
+
 def test_killed_on_the_way_the_next_finishes_it(box):
     began = time.monotonic()
     box.guard.attach("native")

@@ -96,7 +96,10 @@ static void run_all(struct doctor *d, const struct check *checks, const struct c
 static struct plan plan_of(struct doctor *d, const struct guard *g)
 {
 	static const struct check choice = {.name = "redirected ports"};
-	struct setup setup = {.ports_auto = true, .warn = warned, .arg = d};
+	struct setup setup = {.ports_auto = true,
+			      .service_paths = 1U << SW_SERVICE_AUTO,
+			      .warn = warned,
+			      .arg = d};
 	struct plan plan = {.ports_auto = true, .mode = SW_XDP_NATIVE, .path = SW_PATH_HOST};
 	struct why ignored;
 	struct sw_info info;
@@ -106,6 +109,7 @@ static struct plan plan_of(struct doctor *d, const struct guard *g)
 	if (!guard_info(g, &info) && info.abi == SW_ABI) {
 		plan.mode = info.xdp_mode;
 		plan.path = info.path;
+		plan.hands_over = guard_has(g, GUARD_TC_HAND);
 		return plan;
 	}
 	if (!netdev_peer(g->ifindex, &peer) &&
@@ -114,6 +118,8 @@ static struct plan plan_of(struct doctor *d, const struct guard *g)
 	setup.ports = plan.ports;
 	d->check = &choice;
 	setup_choose_path(&setup, g, &plan.path, &ignored);
+	plan.hands_over =
+		plan.path == SW_PATH_PROXY && setup_hands_over(&setup, g, &ignored);
 	return plan;
 }
 

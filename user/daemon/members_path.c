@@ -73,7 +73,7 @@ static int follow_hands_over(struct members *m, struct member *member, const str
 	int err;
 
 	if (bpf_map_lookup_elem(host_maps_fd(&member->maps, "proxy"), &zero, &proxy) ||
-	    proxy.hands_over == setup_hands_over(setup, &lacks))
+	    proxy.hands_over == setup_hands_over(setup, &member->guard, &lacks))
 		return 0;
 	err = renew(m, member, setup, &text);
 	return err ? why_is(why, err, "%s: %s", member->name, text.text) : 0;

@@ -72,20 +72,22 @@ int setup_path(const struct setup *s)
 	return s->path == PATH_AUTO && needs_proxy ? SW_PATH_PROXY : s->path;
 }
 
-bool setup_hands_over(const struct setup *s, struct why *ret_lacks)
+bool setup_hands_over(const struct setup *s, const struct guard *g, struct why *ret_lacks)
 {
 	unsigned int some = 1U << SW_SERVICE_AUTO | 1U << SW_SERVICE_HOST;
 
 	ret_lacks->text[0] = '\0';
-	return s->service_paths & some && !path_possible(SW_PATH_HOST, ret_lacks);
+	return s->service_paths & some && !path_possible(SW_PATH_HOST, ret_lacks) &&
+	       !check_takes_cookies(g, ret_lacks);
 }
 
 /* Where hand-overs cannot be all is translated, unless a service wants nothing but them. */
-static int choose_hands_over(const struct setup *s, struct plan *plan, struct why *why)
+static int choose_hands_over(const struct setup *s, const struct guard *g, struct plan *plan,
+			     struct why *why)
 {
 	struct why lacks;
 
-	plan->hands_over = setup_hands_over(s, &lacks);
+	plan->hands_over = setup_hands_over(s, g, &lacks);
 	if (plan->hands_over || !(s->service_paths >> SW_SERVICE_HOST & 1))
 		return 0;
 	return why_is(why, -EOPNOTSUPP, "a service has path = host: %s; auto takes what can be had",
@@ -273,7 +275,7 @@ static int guard_locked(const struct setup *s, const struct guard *g,
 		err = guard_has(g, NULL) ? install_remove(g, why) : 0;
 	}
 	if (!err && plan.path == SW_PATH_PROXY)
-		err = choose_hands_over(s, &plan, why);
+		err = choose_hands_over(s, g, &plan, why);
 	if (!err && shared && plan.path == SW_PATH_COMPAT)
 		err = why_is(why, -EOPNOTSUPP,
 			     "a shared key file needs the host path: the compat path uses the "

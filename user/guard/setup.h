@@ -43,9 +43,9 @@ int setup_path(const struct setup *s);
 
 /*
  * On the proxy path: whether listeners of this machine's own may get their connections handed
- * over. ret_lacks: what the kernel lacks where they might otherwise; else empty.
+ * over. ret_lacks: why the kernel cannot where they might otherwise; else empty.
  */
-bool setup_hands_over(const struct setup *s, struct why *ret_lacks);
+bool setup_hands_over(const struct setup *s, const struct guard *g, struct why *ret_lacks);
 
 /*
  * The path for a guard that is not on yet: the one asked for, or of auto the best that can go

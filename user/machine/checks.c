@@ -145,11 +145,27 @@ static bool is_compat(const struct check_scene *scene)
 	return scene->plan && scene->plan->path == SW_PATH_COMPAT;
 }
 
-static int check_syncookies(const struct check_scene *scene, struct why *why)
+/* On the proxy path connections that are translated are made by SYNs. */
+static bool makes_of_cookies(const struct check_scene *scene)
+{
+	return scene->plan->path != SW_PATH_PROXY || scene->plan->hands_over;
+}
+
+static int check_refused(struct why *why)
 {
 	int value;
 
-	if (scene->plan->path == SW_PATH_PROXY) /* its connections are made by SYNs */
+	if (sysctl_read("net/ipv4/tcp_syncookies", &value) || value)
+		return 0;
+	return why_is(
+		why, -EINVAL,
+		"net.ipv4.tcp_syncookies is 0 and the kernel refuses connections that cookies "
+		"made; sysctl -w net.ipv4.tcp_syncookies=1");
+}
+
+static int check_syncookies(const struct check_scene *scene, struct why *why)
+{
+	if (!makes_of_cookies(scene))
 		return 0;
 	if (is_compat(scene)) {
 		if (!scene->plan->keep_syncookies || syncookies_are_always())
@@ -158,12 +174,7 @@ static int check_syncookies(const struct check_scene *scene, struct why *why)
 			      "the compat path needs net.ipv4.tcp_syncookies=2; sysctl -w "
 			      "net.ipv4.tcp_syncookies=2, or --syncookies set");
 	}
-	if (sysctl_read("net/ipv4/tcp_syncookies", &value) || value)
-		return 0;
-	return why_is(
-		why, -EINVAL,
-		"net.ipv4.tcp_syncookies is 0 and the kernel refuses connections that cookies "
-		"made; sysctl -w net.ipv4.tcp_syncookies=1");
+	return check_refused(why);
 }
 
 /* The kernel's cookies keep options in timestamps, which BPF can write only without offsets. */
@@ -197,15 +208,32 @@ static int check_vlan(const struct check_scene *scene, struct why *why)
 #define MTU_MIN_V4 576  /* the kernel refuses hand-overs with an MSS under 536 */
 #define MTU_MIN_V6 1280 /* RFC 8200 5 */
 
+static int check_mss(const struct guard *g, struct why *why)
+{
+	int mtu = netdev_mtu(g->ifname);
+
+	if (mtu <= 0 || mtu >= MTU_MIN_V4)
+		return 0;
+	return why_is(why, -EINVAL,
+		      "MTU %d: the kernel takes no connection with an MSS under 536 from a "
+		      "cookie; ip link set %s mtu %d or more",
+		      mtu, g->ifname, MTU_MIN_V4);
+}
+
+int check_takes_cookies(const struct guard *g, struct why *why)
+{
+	int err = check_refused(why);
+
+	return err ?: check_mss(g, why);
+}
+
 static int check_mtu(const struct check_scene *scene, struct why *why)
 {
 	int mtu = netdev_mtu(scene->guard->ifname);
+	int err = makes_of_cookies(scene) ? check_mss(scene->guard, why) : 0;
 
-	if (mtu > 0 && mtu < MTU_MIN_V4 && scene->plan->path != SW_PATH_PROXY)
-		return why_is(why, -EINVAL,
-			      "MTU %d: the kernel takes no connection with an MSS under 536 from a "
-			      "cookie; ip link set %s mtu %d or more",
-			      mtu, scene->guard->ifname, MTU_MIN_V4);
+	if (err)
+		return err;
 	if (mtu > 0 && mtu < MTU_MIN_V6)
 		check_warn(scene,
 			   "MTU %d: no IPv6 over this interface; ip link set %s mtu %d or more",
@@ -217,7 +245,7 @@ static int check_conntrack(const struct check_scene *scene, struct why *why)
 {
 	int value;
 
-	if (scene->plan->path == SW_PATH_PROXY) /* where conntrack sees the SYN */
+	if (!makes_of_cookies(scene)) /* conntrack sees the SYN */
 		return 0;
 	if (!sysctl_read("net/netfilter/nf_conntrack_tcp_loose", &value) && !value)
 		check_warn(scene,

@@ -42,6 +42,9 @@ __attribute__((format(printf, 2, 3))) void check_warn(const struct check_scene *
 /* What attach and detach cannot do without. */
 int check_privileges(const struct check_scene *scene, struct why *why);
 
+/* Whether the kernel makes connections of what is handed over here; not whether it can at all. */
+int check_takes_cookies(const struct guard *g, struct why *why);
+
 /* Takes the ports out of scene's plan that the firewall redirects, and warns of each. */
 int check_nat(const struct check_scene *scene, struct why *why);
 

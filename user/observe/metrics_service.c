@@ -87,7 +87,7 @@ void put_service_half_open(FILE *f, const struct metric *m, const struct reading
 	__u64 now_ns = tracer_clock_ns(CLOCK_MONOTONIC);
 
 	EACH_SERVICE(s, r, all)
-	if (is_auto(s) && r->info.path != SW_PATH_PROXY)
+	if (is_auto(s) && (r->info.path != SW_PATH_PROXY || !s->view.translated))
 		put_one(f, m, r, s,
 			sw_peak(s->view.state.half_open_now, s->view.state.half_open_before,
 				now_ns));
