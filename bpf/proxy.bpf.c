@@ -152,9 +152,8 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 	mine->flow = (struct sw_flow){
 		.opened_ns = scene->now_ns,
 		.seen_ns = scene->now_ns,
-		.side[SW_CLIENT] = {.packets = 1,
-				    .acked = pkt->ack,
-				    .window = sw_window_of(ctx, pkt)},
+		.side[SW_CLIENT] = {.packets = 1, .acked = pkt->ack},
+		.window[SW_CLIENT] = sw_window_of(ctx, pkt),
 		.side[SW_SERVER] = {.acked = isn + 1},
 		.client_isn = isn,
 		.cookie = pkt->ack - 1,
@@ -172,6 +171,7 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 	if (!sw_make_syn(ctx, pkt, &mine->flow, agreed->tsval) ||
 	    bpf_map_update_elem(&flows, sw_flow_key(mine, &pkt->tuple), &mine->flow, BPF_ANY))
 		return SW_NO_ROOM;
+	sw_rtt_answered(pkt->hash, scene->listener->service);
 	sw_known_add(scene->state, pkt->hash);
 	return SW_FLOW_OPENED;
 }

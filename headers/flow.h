@@ -32,7 +32,12 @@
  * the kernel takes out what was used least recently, and a connection so forgotten ends
  * in a reset or times out. Pinned: programs are replaced over it.
  */
-#define SW_FLOWS_DEFAULT (1U << 20) /* entries; all memory is taken at attach */
+#define SW_FLOWS_DEFAULT (1U << 20) /* flows; all memory is taken at attach */
+/*
+ * Entries beyond that. The kernel has as many buckets as the next power of two: with one more
+ * than 2^20 they are 2^21, and where all places are taken 1.25 entries are looked at, not 1.5.
+ */
+#define SW_FLOWS_SPARE 1
 
 enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 
@@ -41,17 +46,12 @@ enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 #define SW_FLOW_RST 0x04       /* this end has reset the connection */
 #define SW_FLOW_GONE 0x08      /* the server: an ICMP error said that it cannot be reached */
 
-/* What one end has said. Numbers as the client counts them. [SW_CLIENT] is written by XDP,
- * [SW_SERVER] by tc
- * and by the program on the --forward interface. */
+/* What one end has said. Numbers as the client counts them. */
 struct sw_flow_side {
 	__u64 packets; /* segments; GSO frames of tc egress count once */
-	__u64 bytes;   /* TCP payload */
 	__u32 acked;   /* the acknowledgement it sent last */
 	__u32 fin_end; /* number behind its FIN, if SW_FLOW_FIN */
-	__u16 window;  /* as it stood in its last segment, not scaled */
-	__u8 bits;     /* SW_FLOW_* */
-	__u8 pad[5];
+	__u64 bytes;   /* TCP payload */
 };
 
 /* Agreed with the client, or not (headers/tcpopts.h); and what the server then has. */
@@ -64,25 +64,35 @@ struct sw_flow_side {
 #define SW_FF_SERVER_ECN 0x40
 #define SW_FF_ANSWERED 0x80 /* the server's SYN-ACK was seen: the differences are known */
 
+/*
+ * [SW_CLIENT] is written by XDP, [SW_SERVER] by tc and by the program on the --forward
+ * interface. The kernel keeps 48 bytes of its own and the key's 40 in front: with 104 an
+ * entry is three cache lines of 64 bytes, none of them shared. The first 40 share the key's
+ * second line, and are all that a client's segment without data touches.
+ */
 struct sw_flow {
-	__u64 opened_ns; /* CLOCK_MONOTONIC, to the tick */
-	__u64 seen_ns;   /* the last segment of either side */
+	__u64 seen_ns;      /* the last segment of either side; CLOCK_MONOTONIC, to the tick */
+	__u32 seq_delta;    /* cookie less the server's ISN: added to what the server counts */
+	__u32 ts_delta;     /* ts_told less the server's TSval: added to what the server stamps */
+	__u16 window[2];    /* as it stood in that end's last segment, not scaled */
+	__u8 bits[2];       /* SW_FLOW_* */
+	__u8 flags;         /* SW_FF_* */
+	__u8 server_wscale; /* the server's own, or SW_WSCALE_NONE */
 	struct sw_flow_side side[2];
+	__u64 opened_ns; /* as seen_ns */
 	__u32 client_isn;
 	__u32 cookie;       /* ISN that the client takes for the server's */
-	__u32 seq_delta;    /* cookie less the server's ISN: added to what the server counts */
 	__u32 ts_told;      /* TSval of our SYN-ACK */
-	__u32 ts_delta;     /* ts_told less the server's TSval: added to what the server stamps */
 	__u32 syn_ms;       /* when the SYN went to the server last, sw_clock_ms() */
 	__u16 mss;          /* the client's, bytes */
 	__u8 client_wscale; /* 0 to 14, or SW_WSCALE_NONE: agreed with the client */
 	__u8 told_wscale;   /* the server's, as the client was told; 0 if none */
-	__u8 server_wscale; /* the server's own, or SW_WSCALE_NONE */
-	__u8 flags;         /* SW_FF_* */
 	__u8 syns;          /* SYNs sent to the server */
-	__u8 pad;
+	__u8 pad[3];
 };
-_Static_assert(sizeof(struct sw_flow) == 112, "map value: no hidden padding");
+_Static_assert(sizeof(struct sw_flow) == 104, "map value: three cache lines with its key");
+_Static_assert(__builtin_offsetof(struct sw_flow, side[SW_CLIENT].bytes) == 40,
+	       "what each segment touches");
 
 enum sw_flow_state {
 	SW_FLOW_SYN_SENT = 0,
@@ -97,7 +107,7 @@ enum sw_flow_state {
 
 static __always_inline enum sw_flow_state sw_flow_state(const struct sw_flow *f)
 {
-	__u8 client = f->side[SW_CLIENT].bits, server = f->side[SW_SERVER].bits;
+	__u8 client = f->bits[SW_CLIENT], server = f->bits[SW_SERVER];
 
 	if ((client | server) & SW_FLOW_RST)
 		return SW_FLOW_RESET;
@@ -174,24 +184,25 @@ static __always_inline void sw_flow_note(struct sw_flow *f, enum sw_flow_end end
 	const struct sw_flow_side *other = &f->side[!end];
 
 	mine->packets++;
-	mine->bytes += e->bytes;
+	if (e->bytes)
+		mine->bytes += e->bytes;
 	if (f->seen_ns != now_ns)
 		f->seen_ns = now_ns;
 	if (e->rst) {
 		if (end == SW_SERVER || e->seq == other->acked)
-			mine->bits |= SW_FLOW_RST;
+			f->bits[end] |= SW_FLOW_RST;
 		return;
 	}
 	if (e->has_ack) {
 		mine->acked = e->ack;
-		mine->window = e->window;
-		if (other->bits & SW_FLOW_FIN && (__s32)(e->ack - other->fin_end) >= 0)
-			mine->bits |= SW_FLOW_FIN_ACKED;
+		f->window[end] = e->window;
+		if (f->bits[!end] & SW_FLOW_FIN && (__s32)(e->ack - other->fin_end) >= 0)
+			f->bits[end] |= SW_FLOW_FIN_ACKED;
 	}
-	if (e->fin && !(mine->bits & SW_FLOW_FIN) &&
+	if (e->fin && !(f->bits[end] & SW_FLOW_FIN) &&
 	    e->seq - other->acked + SW_FLOW_REACH < 2 * SW_FLOW_REACH) {
 		mine->fin_end = e->seq + e->bytes + 1;
-		mine->bits |= SW_FLOW_FIN;
+		f->bits[end] |= SW_FLOW_FIN;
 	}
 }
 

@@ -10,7 +10,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, SW_FLOWS_DEFAULT);
+	__uint(max_entries, SW_FLOWS_DEFAULT + SW_FLOWS_SPARE);
 	__type(key, struct sw_tuple);
 	__type(value, struct sw_flow);
 } flows SEC(".maps");

@@ -190,7 +190,7 @@ __noinline int sw_icmp_out(struct __sk_buff *skb)
 	} else {
 		change = sw_add_to_word(&word[1], 1);
 		if (error.unreachable)
-			f->side[SW_SERVER].bits |= SW_FLOW_GONE;
+			f->bits[SW_SERVER] |= SW_FLOW_GONE;
 	}
 	sw_skb_csum(skb, error.icmp_offset + offsetof(struct sw_icmphdr, checksum), change);
 	sw_count_event(SW_EV_FLOW_ICMP);

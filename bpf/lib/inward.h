@@ -112,7 +112,7 @@ static __always_inline bool sw_set_l3_length(struct xdp_md *ctx, const struct sw
 /* RFC 7323 2.2: the window of a SYN is not scaled. */
 static __always_inline __u32 sw_syn_window(const struct sw_flow *f)
 {
-	return sw_rescale(f->side[SW_CLIENT].window, sw_scale_of_client(f), 0);
+	return sw_rescale(f->window[SW_CLIENT], sw_scale_of_client(f), 0);
 }
 
 /* The SYN's options into memory, and back its length: in registers each would be a way of its own
@@ -243,16 +243,19 @@ static __always_inline bool sw_header_common(struct xdp_md *ctx, const struct sw
 static __always_inline bool sw_translate_common(struct xdp_md *ctx, const struct sw_packet *pkt,
 						const struct sw_flow *f, enum sw_way way)
 {
+	/* Volatile: merged with another reading of it, clang copies half a register, and the
+	 * verifier says "invalid access to packet" (clang 16 and 19, Linux 6.18). */
+	void *end = (void *)(long)*(volatile __u32 *)&ctx->data_end;
 	struct tcphdr *tcp = sw_l4(ctx, pkt);
 	__u32 *word = (void *)tcp;
 	__u64 change = 0;
 
 	if (pkt->header_length == 32) {
-		if ((void *)(word + 8) > (void *)(long)ctx->data_end)
+		if ((void *)(word + 8) > end)
 			return false;
 		change = sw_translate_tstamp(f, way, word + 6);
 	}
-	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(tcp + 1) > end)
 		return false;
 	change += sw_translate_header(f, way, word);
 	tcp->check = sw_csum_change(tcp->check, change);
@@ -374,7 +377,7 @@ __noinline int sw_make_rst(struct xdp_md *ctx, const struct sw_packet *pkt, cons
 static __always_inline enum sw_reason sw_flow_fail(struct xdp_md *ctx, const struct sw_packet *pkt,
 						   struct sw_flow *f)
 {
-	f->side[SW_CLIENT].bits |= SW_FLOW_RST;
+	f->bits[SW_CLIENT] |= SW_FLOW_RST;
 	return sw_make_rst(ctx, pkt, f) ? SW_FLOW_FAILED : SW_NO_ROOM;
 }
 
@@ -387,7 +390,7 @@ static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
 
 	if (pkt->header_length < sizeof(struct tcphdr) || pkt->l4_length < pkt->header_length)
 		return SW_FLOW_HELD;
-	if (f->side[SW_SERVER].bits & SW_FLOW_GONE || now_ns - f->opened_ns > SW_ANSWER_NS)
+	if (f->bits[SW_SERVER] & SW_FLOW_GONE || now_ns - f->opened_ns > SW_ANSWER_NS)
 		return sw_flow_fail(ctx, pkt, f);
 	if (f->syns >= SW_SYNS_MAX || now_ms - f->syn_ms < SW_SYN_AGAIN_MS)
 		return SW_FLOW_HELD;
@@ -400,7 +403,7 @@ static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
 /* True if both ends talk, and neither has begun to close. */
 static __always_inline bool sw_flow_talks(const struct sw_flow *f)
 {
-	return f->flags & SW_FF_ANSWERED && !(f->side[SW_CLIENT].bits | f->side[SW_SERVER].bits);
+	return f->flags & SW_FF_ANSWERED && !(f->bits[SW_CLIENT] | f->bits[SW_SERVER]);
 }
 
 /* Data or an acknowledgement of a flow on which both ends talk. False: it is more, and untouched. */

@@ -231,8 +231,8 @@ static __always_inline int sw_answer_both(struct __sk_buff *skb, const struct sw
 		.ack = generic ? f->cookie + 1 : pkt->seq + 1,
 		.tsval = opts->tsecr,
 		.tsecr = opts->tsval + (generic ? f->ts_delta : 0),
-		.window = generic ? f->side[SW_CLIENT].window
-				  : sw_window_to_server(f, f->side[SW_CLIENT].window),
+		.window = generic ? f->window[SW_CLIENT]
+				  : sw_window_to_server(f, f->window[SW_CLIENT]),
 		.tstamp = !!(f->flags & SW_FF_SERVER_TSTAMP),
 		.turn = 1,
 		.flags = SW_ACK,
@@ -321,7 +321,7 @@ static __always_inline int sw_flow_refused(struct __sk_buff *skb, const struct s
 
 	if ((void *)(word + 5) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	f->side[SW_SERVER].bits |= SW_FLOW_RST;
+	f->bits[SW_SERVER] |= SW_FLOW_RST;
 	sw_count_event(SW_EV_FLOW_REFUSED);
 	sw_skb_csum(skb, sw_check_offset(pkt), sw_put_word(&word[1], f->cookie + 1));
 	return SW_TC_NEXT;

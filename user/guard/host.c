@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "flow.h"
 #include "host.h"
 #include "path.h"
 #include "say.h"
@@ -194,18 +195,19 @@ static int size_flows(struct bpf_object *obj, const struct host_maps *maps, __u3
 	struct bpf_map *map = bpf_object__find_map_by_name(obj, "flows");
 	int fd = map && maps ? host_maps_fd(maps, "flows") : -ENOENT;
 	struct bpf_map_info info = {};
-	__u32 length = sizeof(info);
+	__u32 length = sizeof(info), running;
 
 	if (map && fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &length)) {
-		if (flows && flows != info.max_entries)
+		running = info.max_entries - SW_FLOWS_SPARE;
+		if (flows && flows != running)
 			return why_is(
 				why, -EBUSY,
 				"the table of flows has %u entries, which cannot change while "
 				"it runs; detach first",
-				info.max_entries);
-		flows = info.max_entries;
+				running);
+		flows = running;
 	}
-	return map && flows ? bpf_map__set_max_entries(map, flows) : 0;
+	return map && flows ? bpf_map__set_max_entries(map, flows + SW_FLOWS_SPARE) : 0;
 }
 
 int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,

@@ -157,7 +157,7 @@ static void look_at_flow(const struct sw_tuple *t, const struct sw_flow *f, void
 	__u8 client[16];
 
 	if (sw_flow_state(f) != SW_FLOW_SYN_SENT || sw_flow_expired(f, w->now_ns) ||
-	    f->side[SW_SERVER].bits & SW_FLOW_GONE ||
+	    f->bits[SW_SERVER] & SW_FLOW_GONE ||
 	    f->opened_ns + WAITING_S * SW_NS_PER_S > w->now_ns)
 		return;
 	if (!w->count++)

@@ -140,7 +140,7 @@ int flow_table_census(int fd, struct flow_census *ret)
 	if (err)
 		return err;
 	*ret = counted.census;
-	ret->limit = info.max_entries;
+	ret->limit = info.max_entries - SW_FLOWS_SPARE;
 	if (!place || place >= buckets)
 		return 0;
 	ret->expired = ret->expired * buckets / place;
