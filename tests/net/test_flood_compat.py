@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #
-# The floods of test_flood.py on the compat path; a file of its own, for it wants the machine for itself.
+# The floods of test_flood.py on the compat path, and on the proxy path where it hands over; a file of its own, for it
+# wants the machine for itself.
 import pytest
 
 from conftest import Bed
@@ -9,8 +10,8 @@ from test_flood import (test_a_flood_of_bogus_acks_is_dropped_without_answer,  #
                         test_real_connections_succeed_under_a_flood_of_forged_syns, under_flood)
 
 
-@pytest.fixture(scope="module", params=["native"])
+@pytest.fixture(scope="module", params=["compat", "hosted"])
 def bed(request):
-    made = Bed(request.param, path="compat")
+    made = Bed("native", path=request.param)
     yield made
     made.remove()
