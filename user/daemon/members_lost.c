@@ -84,10 +84,12 @@ static void translate(struct members *m, struct member *member, const struct set
 	/* With them, so that there is nothing to be lost on the other path again. */
 	if (!err && member->info.path != SW_PATH_PROXY)
 		err = member_change_path(m, member, &to_proxy, LOST, &why);
-	if (err)
-		member_tell_trouble(m, member, &why);
-	else
+	if (!err) {
 		tell(m, member, now, slots, "service_translated", "translated from now on: ");
+		return;
+	}
+	member_tell_trouble(m, member, &why);
+	member->handovers = (struct handovers){}; /* not at each look: a try may load programs */
 }
 
 static void look_at(struct members *m, struct member *member,
