@@ -198,6 +198,11 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 	return true;
 }
 
+static __always_inline bool sw_mode_has_asked(const bool plain)
+{
+	return false;
+}
+
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, const bool plain,
 					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)

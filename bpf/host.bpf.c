@@ -30,6 +30,11 @@ static __always_inline bool sw_mode_ready(struct sw_scene *scene)
 	return sw_start_find(scene->at, scene->cfg, scene->now_ns, &scene->start);
 }
 
+static __always_inline bool sw_mode_has_asked(const bool plain)
+{
+	return false;
+}
+
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, const bool plain,
 					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval)

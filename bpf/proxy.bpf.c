@@ -59,6 +59,11 @@ static __always_inline bool may_teach(const struct sw_packet *pkt, const struct 
 	       l->learn & (ecn_offered(pkt) ? SW_LEARN_ALL : SW_LEARN_ALL & ~SW_LF_ECN);
 }
 
+static __always_inline bool sw_mode_has_asked(const bool plain)
+{
+	return plain;
+}
+
 static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_packet *pkt,
 					 const struct sw_scene *scene, const bool plain,
 					 struct sw_tcpopts *agreed, __u32 *ret_seq,
@@ -495,6 +500,8 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 		verdict = proxy_plain_ipv4(ctx);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		verdict = proxy_plain_ipv6(ctx);
+	if ((verdict & SW_VERDICT_REASON) < SW_UNFAMILIAR)
+		return verdict;
 	if ((verdict & SW_VERDICT_REASON) == SW_UNFAMILIAR)
 		verdict = proxy_any(ctx);
 	else if ((verdict & SW_VERDICT_REASON) == SW_FLOWLESS)

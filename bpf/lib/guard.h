@@ -48,6 +48,12 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 					 struct sw_tcpopts *agreed, __u32 *ret_seq, __u32 *ret_tsval);
 
 /*
+ * True: the presence filter was asked for this SYN's tuple, and does not know it. plain: a
+ * constant, see judge().
+ */
+static __always_inline bool sw_mode_has_asked(const bool plain);
+
+/*
  * ACK_VALID: the segment brings a cookie of ours and may go on. ACK_INVALID: it does not.
  * plain: a constant, see judge().
  */
@@ -261,7 +267,7 @@ static __always_inline enum sw_reason answer_syn(struct xdp_md *ctx, const struc
 		if (wrong != SW_UNFAMILIAR)
 			return wrong;
 	}
-	known = judge_known_syn(ctx, pkt, scene);
+	known = sw_mode_has_asked(plain) ? SW_GO_ON : judge_known_syn(ctx, pkt, scene);
 	if (known != SW_GO_ON)
 		return known;
 	if (l->state == SW_LISTENER_FULL)
