@@ -85,35 +85,35 @@ static __always_inline bool sw_mode_make(struct xdp_md *ctx, const struct sw_pac
 }
 
 /*
- * Looks for the cookie of the segment's own number, and of the one before: a window probe
- * is behind by one. A function of its own: the verifier walks it once for both callers.
+ * 1 if the segment brings the cookie that was made for the SYN numbered ret->isn. A function of
+ * its own: the verifier walks it once for all callers.
  */
-__noinline int sw_find_cookie(const struct sw_packet *pkt, const struct sw_cookie_start *start,
-			      struct sw_found *ret)
+__noinline int sw_cookie_try(const struct sw_packet *pkt, const struct sw_cookie_start *start,
+			     struct sw_found *ret)
 {
 	struct sw_secrets *secret = SW_THE(secrets);
-	int i;
 
-	if (!secret || !pkt || !start || !ret || pkt->header_length < sizeof(struct tcphdr))
-		return 0;
-	ret->isn = pkt->seq - 1;
-	for (i = 0; i < 2; i++) {
-		if (sw_cookie_check(&secret->cookie, start, &pkt->tuple, ret->isn, pkt->ack - 1,
-				    &ret->seen, &ret->agreed))
-			return 1;
-		if (pkt->l4_length != pkt->header_length)
-			return 0;
-		ret->isn++;
-	}
-	return 0;
+	return secret && pkt && start && ret &&
+	       sw_cookie_check(&secret->cookie, start, &pkt->tuple, ret->isn, pkt->ack - 1,
+			       &ret->seen, &ret->agreed);
 }
 
+/*
+ * Looks for the cookie of the segment's own number, and of the one before: a window probe
+ * is behind by one. Not a loop in the function above: it needs 32 bytes more of stack, and calls
+ * add theirs up.
+ */
 static __always_inline bool find_cookie(struct xdp_md *ctx, const struct sw_packet *pkt,
 					const struct sw_scene *scene, struct sw_found *ret)
 {
-	/* Not by it: calls add up their stacks. */
+	if (pkt->header_length < sizeof(struct tcphdr))
+		return false;
 	sw_options(ctx, pkt, &ret->seen);
-	return sw_find_cookie(pkt, scene->start, ret);
+	ret->isn = pkt->seq - 1;
+	if (sw_cookie_try(pkt, scene->start, ret))
+		return true;
+	ret->isn++;
+	return pkt->l4_length == pkt->header_length && sw_cookie_try(pkt, scene->start, ret);
 }
 
 /* State of the socket of this machine's own that has the segment's tuple; 0: there is none. */
