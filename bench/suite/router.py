@@ -301,8 +301,9 @@ CONNTRACK_BITS = 16  # at most: its table ends at 262,144 entries, for all of th
 
 def flows(stage, plan, lanes):
     """Acknowledgements of a client, each on another one of so many connections: router's ns for each, and net ns of
-    synward's program alone. What was in its table is gone then."""
-    lane, tracked = lanes["proxy"], lanes["conntrack"]
+    synward's program alone. What was in its table is gone then. The stack itself has more to do where each packet
+    is of another connection: hence plain forwarding beside it."""
+    lane, tracked, plain = lanes["proxy"], lanes["conntrack"], lanes["plain"]
     tracked.router.sysctl(netfilter__nf_conntrack_tcp_loose=1)  # makes its own entries of them
     result = {}
     for bits in FLOWS_BITS[::3] if plan.quick else FLOWS_BITS:
@@ -311,13 +312,14 @@ def flows(stage, plan, lanes):
         for meter in (lane.meter, stage.meter):
             meter.ask("work", *words)
         stage.meter.ask("flows", lane.router.pin("flows"), bits, "100.64.0.0", 1024, SERVER, PORT)
-        cell = result[str(1 << bits)] = {"net_ns": [], "proxy": [], "conntrack": []}
+        cell = result[str(1 << bits)] = {"net_ns": [], "plain": [], "proxy": [], "conntrack": []}
         for _ in range(plan.router_slow_rounds):
             ns, verdict = map(int, stage.meter.ask("replay", work, lane.router.name, "r0", "attached", plan.cost_frames))
             if FLOORS.get(verdict) != "bare_pass":
                 raise BenchError("flows: a segment was not let by")
             bare, _ = map(int, stage.meter.ask("replay", work, lane.router.name, "r0", "bare_pass", plan.cost_frames))
             cell["net_ns"].append(ns - bare)
+            cell["plain"].append(flood(plain, plan.slow_frames, work, *inward(plain))[0])
             cell["proxy"].append(flood(lane, plan.slow_frames, work, *inward(lane))[0])
             if bits <= CONNTRACK_BITS:
                 cell["conntrack"].append(flood(tracked, max(plan.slow_frames, 2 << bits), work, *inward(tracked))[0])
