@@ -354,14 +354,11 @@ def latency(stage, plan):
                 # Clients and servers on CPUs of their own would not wait for the flood's slices either.
                 said = lane.client.run("chrt", "-f", "1", "taskset", "-c", stage.flood_cpu, SOCKETS, "probe", SERVER_V4,
                                        ECHO_PORT, plan.probe_rate, plan.probe_s, 3.2)
-                cell = samples.setdefault(system, {}).setdefault(level, {"pps": rate, "us": []})
+                cell = samples.setdefault(system, {}).setdefault(level, {"us": [], "floods": []})
                 cell["us"] += [int(word) for word in said.split()]
                 if rate:
                     flood.terminate()
-                    out = json.loads(flood.communicate()[0])
-                    cell["pps"] = round(out["taken"] / out["seconds"])
-                    cell["offered"] = round(out["pps"])
-                    cell["ring_full"] = round(out["dropped"] / max(out["packets"], 1), 4)
+                    cell["floods"].append(json.loads(flood.communicate()[0]))
     stage.end_children()
     for system in plan.probe_systems:
         stage.lane(system).client_end("sink")
@@ -370,8 +367,11 @@ def latency(stage, plan):
     for system, levels in samples.items():
         for level, cell in levels.items():
             good = [us for us in cell["us"] if us >= 0]
+            total = {name: sum(flood[name] for flood in cell["floods"]) for name in ("packets", "taken", "dropped", "seconds")}
+            seconds, packets = total["seconds"] or 1, total["packets"] or 1
             result["systems"].setdefault(system, {})[str(level)] = {
-                "pps": cell["pps"], "offered_pps": cell.get("offered", 0), "ring_full": cell.get("ring_full", 0),
+                "pps": round(total["taken"] / seconds), "offered_pps": round(total["packets"] / seconds),
+                "ring_full": round(total["dropped"] / packets, 4),
                 "connections": len(cell["us"]), "failed": len(cell["us"]) - len(good),
                 "p50_us": percentile(good, 0.5), "p99_us": percentile(good, 0.99), "p999_us": percentile(good, 0.999)}
     return result

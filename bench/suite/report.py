@@ -217,7 +217,7 @@ def tables(result):
                     f"machine, idle, stopped that core for over {pauses['over_us']} µs {pauses['per_s']} times a second, at most for "
                     f"{pauses['longest_us']} µs; 100 µs of 2.5 million frames a second fill that ring.",
                     ["system", "flood", "packets/s", "ring full", "connections", "failed", "p50 ms", "p99 ms", "p99.9 ms"],
-                    [[LIVE[name], f"{level} %", number(cell["offered_pps"]), f"{cell.get('ring_full', 0) * 100:.1f} %", cell["connections"], cell["failed"]]
+                    [[LIVE[name], f"{level} %", number(cell["offered_pps"]), f"{cell['ring_full'] * 100:.1f} %", cell["connections"], cell["failed"]]
                      + [number(cell[at] / 1000) if cell[at] is not None else "-" for at in ("p50_us", "p99_us", "p999_us")]
                      for name, levels in result["latency"]["systems"].items() for level, cell in levels.items()])
     took = result["attach"]
