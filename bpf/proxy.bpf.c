@@ -400,6 +400,20 @@ __noinline int proxy_read_target(struct xdp_md *ctx)
 	return 0;
 }
 
+/*
+ * True if this CPU is to look again: another one has seen the server since, if the ACK is for a
+ * SYN-ACK of its making.
+ */
+static __always_inline bool may_be_seen_by_now(const struct sw_packet *pkt,
+					       const struct sw_scene *scene)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	return mine && classify(pkt->flags) == SW_SEG_ACK &&
+	       !sw_known_maybe(scene->state, pkt->hash) &&
+	       sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns);
+}
+
 /* The segment in local.packet; has_flow: whether it may have one. */
 __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 {
@@ -444,8 +458,10 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 		       SW_VERDICT(reason,
 				  SW_COUNTERS_SERVICE + (scene.listener->service & SW_LS_SLOT));
 	}
-	if (!guarded || scene.listener->state == SW_LISTENER_UNSEEN)
+	if (!guarded)
 		return SW_NOT_GUARDED;
+	if (scene.listener->state == SW_LISTENER_UNSEEN)
+		return may_be_seen_by_now(pkt, &scene) ? SW_UNREAD : SW_NOT_GUARDED;
 	if (scene.listener->window_flags & SW_WF_HANDED && !is_left_out(pkt, &scene)) {
 		if (f) /* of a connection that is over, whose successor is handed over */
 			forget_flow(pkt);

@@ -243,6 +243,32 @@ def test_connections_to_what_is_left_out_go_on(plain_bed, family, what):
         assert bed.guard.totals()["flow_opened"] == opened
 
 
+def test_a_server_that_one_cpu_has_seen_is_known_to_all(plain_bed, family):
+    """A CPU that took the service for none a moment ago gets the ACK for the cookie that another one made."""
+    bed, cpus = plain_bed, sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("needs two CPUs: SYN and ACK are to come by different ones")
+    bed.mode = "native"
+    bed.attach("--ports", "auto")
+    try:
+        for _ in range(20):
+            with Listener(bed.server, family) as listener, Peer(bed.guarded, family, listener.port) as first, \
+                    Peer(bed.guarded, family, listener.port) as peer:
+                os.sched_setaffinity(0, cpus[:1])
+                began = time.monotonic()
+                assert first.ask().window, "the server's own answer: nobody has seen one yet"
+                os.sched_setaffinity(0, cpus[1:2])
+                shielded = not peer.ask().window
+                os.sched_setaffinity(0, cpus[:1])
+                peer.send(f.ACK)
+                if time.monotonic() - began < 0.2:  # what is known of a listener is a quarter of a second old at most
+                    assert shielded and listener.accept(), "of a connection that had its SYN-ACK"
+                    return
+    finally:
+        os.sched_setaffinity(0, cpus)
+    pytest.fail("the machine was never quick enough")
+
+
 def test_modes_lists_and_limits_hold(plain_bed, family, tmp_path):
     """docs/modes.md, on this path."""
     bed = plain_bed
