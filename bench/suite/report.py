@@ -127,6 +127,7 @@ def router_goals(result, add):
     for what, cells in (("segments", packets), ("bytes", bulk)):
         ratio = worst(cells, "proxy", "of_conntrack")
         add(f"router, {what}: proxy path, of conntrack forwarding's rate", number(ratio), "≥ 1", ratio >= 1)
+        add("the same of plain forwarding under a bare XDP_PASS", number(worst(cells, "pass", "of_conntrack")), "-", None)
     ratio = worst(packets, "forward", "of_synproxy")
     add("router, segments: --forward : nftables synproxy", number(ratio), "≥ 3", ratio >= 3)
     counts = list(flows.values())

@@ -50,8 +50,14 @@ table ip bench {
 """ % (PORTS, PORTS)
 
 
+def bare_pass(lane):
+    """What any XDP program costs there, however little it does."""
+    lane.meter.ask("attach", lane.router.name, "r0", "bare_pass")
+
+
 def nft(rules):
-    def set_up(router):
+    def set_up(lane):
+        router = lane.router
         router.run("nft", "-f", "-", input=rules)
         # The clients are made up and end with RST: what conntrack remembers must not fill its table.
         router.sysctl(**{f"netfilter__nf_conntrack_tcp_timeout_{state}": 1
@@ -61,11 +67,12 @@ def nft(rules):
 
 
 def guard(*options):
-    return lambda router: router.run(SYNWARD, "attach", "r0", "--xdp", "native", "--path", "proxy", "--ports", PORTS, "--to", SERVERS, *options)
+    return lambda lane: lane.router.run(SYNWARD, "attach", "r0", "--xdp", "native", "--path", "proxy", "--ports", PORTS, "--to", SERVERS, *options)
 
 
 SYSTEMS = {
-    "plain": ("plain forwarding", lambda router: None),
+    "plain": ("plain forwarding", lambda lane: None),
+    "pass": ("the same under XDP_PASS", bare_pass),
     "conntrack": ("forwarding with conntrack", nft(CONNTRACK)),
     "synproxy": ("nftables synproxy", nft(SYNPROXY)),
     "proxy": ("synward, proxy path", guard()),
@@ -100,7 +107,7 @@ class Lane:
             # Frames as a wire has them: their checksums finished, none longer than the MTU.
             netns.run("ethtool", "-K", interface, "tx", "off", "gso", "off")
         self.ends("bare_pass")
-        SYSTEMS[system][1](self.router)
+        SYSTEMS[system][1](self)
         self.threads = [self.router.receive_thread(interface, stage.server_cpu) for interface in ("r0", "r1")]
         for netns, interface in ((self.client, "c0"), (self.server, "s0")):
             netns.receive_thread(interface, stage.flood_cpu, first=True)
