@@ -14,6 +14,7 @@
 #include "lib/server.h"
 #include "lib/inward.h"
 #include "lib/outward.h"
+#include "lib/behind.h"
 #include "lib/icmp.h"
 #include "lib/forward.h"
 #include "lib/trace.h"
@@ -27,10 +28,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Nor this: what the segment in local.packet is for may be a listener of our own, and is to be read. */
 #define SW_UNREAD (SW_UNFAMILIAR + 3)
 _Static_assert(SW_UNREAD <= SW_VERDICT_REASON, "they stand where reasons do");
-
-#define SW_BUDGET_UNPROVEN                                                                         \
-	1000 /* ACKs of connections that may be from before, a second and CPU                      \
-	      */
 
 /* Of listeners of our own: NONE leaves them to be translated. */
 static __always_inline void sw_mode_listener(struct sw_listener *l, struct bpf_sock *sk,
@@ -132,20 +129,6 @@ static __always_inline bool is_direct(struct xdp_md *ctx, const struct sw_packet
 	return sw_direct_known(pkt->hash) || own_socket(ctx, pkt, scene);
 }
 
-/* An ACK of no flow and without a cookie. */
-static __always_inline enum sw_reason judge_direct(const struct sw_packet *pkt,
-						   const struct sw_scene *scene, int socket)
-{
-	struct sw_local *mine = SW_THE(local);
-
-	if (socket || sw_direct_known(pkt->hash))
-		return SW_DIRECT_SEGMENT;
-	/* If the server has the connection, what it answers proves it. */
-	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, scene->now_ns)
-		       ? SW_ACK_UNPROVEN
-		       : SW_ACK_INVALID;
-}
-
 static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct sw_packet *pkt,
 						const struct sw_scene *scene,
 						const struct sw_tcpopts *agreed, __u32 isn)
@@ -201,7 +184,7 @@ static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, const struct
 	if (socket && socket != SW_TCP_TIME_WAIT && socket != SW_TCP_NEW_SYN_RECV)
 		return SW_DIRECT_SEGMENT;
 	if (!mine || !find_cookie(ctx, pkt, scene, &mine->found))
-		return judge_direct(pkt, scene, socket);
+		return sw_judge_direct(pkt->hash, socket, scene->now_ns);
 	return open_flow(ctx, pkt, scene, &mine->found.agreed, mine->found.isn);
 }
 
@@ -312,6 +295,8 @@ static __always_inline int pass_plain(struct xdp_md *ctx, const struct sw_packet
 		kept->packet = *pkt;
 	if (!f)
 		return SW_FLOWLESS;
+	if (sw_leave_behind(pkt, f, scene->state))
+		return SW_BEHIND | SW_FLOW_SEGMENT;
 	if (!sw_flow_in_plain(ctx, pkt, f, scene->now_ns))
 		return SW_UNFAMILIAR;
 	know_flow(pkt, scene);
@@ -451,6 +436,8 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 		f = flow_of(pkt, &scene);
 	if (f && (!guarded || !begins_anew(ctx, pkt, &scene, f))) {
 		know_flow(pkt, &scene);
+		if (sw_leave_behind(pkt, f, scene.state))
+			return SW_BEHIND | SW_FLOW_SEGMENT;
 		reason = sw_flow_in(ctx, pkt, f, scene.now_ns, scene.now_ms);
 		if (reason == SW_FLOW_SEGMENT && f->flags & SW_FF_ROUTED)
 			forwarded = sw_forward_in(ctx, pkt, f);
@@ -535,9 +522,14 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
-	int verdict = sw_traced(ctx, sw_proxy(ctx));
-	int action = sw_verdict(verdict & ~SW_FORWARDED);
+	int verdict, action;
 
+	if (sw_passes_behind(ctx))
+		return XDP_PASS;
+	verdict = sw_traced(ctx, sw_proxy(ctx));
+	if (verdict & SW_BEHIND)
+		return XDP_PASS;
+	action = sw_verdict(verdict & ~SW_FORWARDED);
 	return verdict & SW_FORWARDED ? XDP_REDIRECT : action;
 }
 
@@ -595,9 +587,10 @@ int synward_tc(struct __sk_buff *skb)
 	return sw_flow_out(skb, &pkt, f, now_ns);
 }
 
-/* tc ingress of the same interface, where there is something to hand over. */
+/* tc ingress of the same interface: what is handed over, and what is translated behind GRO. */
 SEC("tc")
 int synward_hand(struct __sk_buff *skb)
 {
-	return sw_handoff_take(skb);
+	sw_handoff_take(skb);
+	return skb->len < SW_LARGE ? SW_TC_NEXT : sw_behind(skb);
 }

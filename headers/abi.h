@@ -302,7 +302,8 @@ struct sw_route { /* 0: the route does not say */
 /*
  * map `known`: the presence filter, two generations of up to SW_KNOWN_WORDS words, of
  * which sw_walk.current is asked. It says "no socket has this tuple" or "maybe". Each
- * rebuild uses as many words as there are sockets, twice over, so that it stays in the
+ * rebuild uses as many words as there are sockets, twice over, and one for four tuples that
+ * frames marked meanwhile (flows, which are no sockets), so that it stays in the
  * CPU's cache where it can. A full filter says maybe to everything: SYNs then cost a
  * socket lookup and stray ACKs reach the kernel; nothing is refused wrongly.
  */
@@ -337,6 +338,7 @@ struct sw_walk {
 	__u32 sockets;	   /* of our namespace, counted by this walk */
 	__u32 mask[2];	   /* of each generation: words in use, a power of two, less 1 */
 	__u32 ticks;	   /* since the timer was started */
+	__u32 added;	   /* tuples marked by XDP and tc in the generation built last */
 	__u64 own[SW_OWN_WORDS]; /* filter of this namespace's unicast and broadcast addresses */
 };
 
@@ -351,7 +353,8 @@ struct sw_proxy {
 	__u32 generic;	  /* 1: frames put into ingress pass XDP again */
 	__u32 forward;	  /* ifindex that segments of routed flows leave by; 0: up the stack */
 	__u32 guarded;	  /* ifindex of the guarded interface */
-	__u32 changed;	  /* 1: not the first settings; there may be flows of what is guarded no longer */
+	__u16 changed;	  /* 1: not the first settings; there may be flows of what is guarded no longer */
+	__u16 after_gro;  /* 1: our program is on tc ingress and translates large data (bpf/lib/behind.h) */
 	__u32 hands_over; /* 1: the kernel can, and our program is on tc ingress: listeners of our own need no flow */
 };
 

@@ -18,6 +18,12 @@ static __always_inline __u16 sw_csum_fold(__u64 sum)
 	return (__u16)(sum * 0x0001000100010001ULL >> 48);
 }
 
+/* RFC 1624, equation 3: the checksum after what it is made from changed by that sum. */
+static __always_inline __u16 sw_csum_change(__u16 check, __u64 change)
+{
+	return (__u16)~sw_csum_fold((__u64)(__u16)~check + change);
+}
+
 /* A 64-bit word of addresses, as two 32-bit ones. */
 static __always_inline __u64 sw_csum_word64(__u64 word)
 {

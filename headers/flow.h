@@ -65,8 +65,8 @@ struct sw_flow_side {
 #define SW_FF_ANSWERED 0x80 /* the server's SYN-ACK was seen: the differences are known */
 
 /*
- * [SW_CLIENT] is written by XDP, [SW_SERVER] by tc and by the program on the --forward
- * interface. The kernel keeps 48 bytes of its own and the key's 40 in front: with 104 an
+ * [SW_CLIENT] is written by XDP and tc ingress, [SW_SERVER] by tc egress and by the program on
+ * the --forward interface. The kernel keeps 48 bytes of its own and the key's 40 in front: with 104 an
  * entry is three cache lines of 64 bytes, none of them shared. The first 40 share the key's
  * second line, and are all that a client's segment without data touches.
  */
@@ -162,8 +162,9 @@ static __always_inline int sw_flow_replaceable(const struct sw_flow *f)
 	return state == SW_FLOW_SYN_SENT || state >= SW_FLOW_TIME_WAIT;
 }
 
-/* One segment, in the client's numbers. */
+/* One segment, or those that one frame holds, in the client's numbers. */
 struct sw_flow_event {
+	__u32 segments; /* to be counted */
 	__u32 seq, ack;
 	__u32 bytes;  /* payload */
 	__u16 window; /* raw */
@@ -183,7 +184,7 @@ static __always_inline void sw_flow_note(struct sw_flow *f, enum sw_flow_end end
 	struct sw_flow_side *mine = &f->side[end];
 	const struct sw_flow_side *other = &f->side[!end];
 
-	mine->packets++;
+	mine->packets += e->segments;
 	if (e->bytes)
 		mine->bytes += e->bytes;
 	if (f->seen_ns != now_ns)

@@ -26,12 +26,6 @@ static __always_inline __u64 sw_sum_change(__u32 from, __u32 to)
 	return (__u64)(__u32)~from + to;
 }
 
-/* RFC 1624, equation 3: the checksum after its segment changed by that sum. */
-static __always_inline __u16 sw_csum_change(__u16 check, __u64 change)
-{
-	return (__u16)~sw_csum_fold((__u64)(__u16)~check + change);
-}
-
 /* Puts value, in host order, where *word stands. */
 static __always_inline __u64 sw_put_word(__u32 *word, __u32 value)
 {

@@ -87,10 +87,25 @@ static __always_inline bool sw_direct_known(__u64 hash)
 	return bpf_map_lookup_elem(&direct, &hash);
 }
 
+#define SW_BUDGET_UNPROVEN 1000 /* ACKs of connections that may be from before, a second and CPU */
+
+/* An ACK of no flow and without a cookie. socket: of this machine's own, it has one. */
+static __always_inline enum sw_reason sw_judge_direct(__u64 hash, bool socket, __u64 now_ns)
+{
+	struct sw_local *mine = SW_THE(local);
+
+	if (socket || sw_direct_known(hash))
+		return SW_DIRECT_SEGMENT;
+	/* If the server has the connection, what it answers proves it. */
+	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, now_ns)
+		       ? SW_ACK_UNPROVEN
+		       : SW_ACK_INVALID;
+}
+
 #define SW_DIRECT_RENEW_NS SW_NS_PER_S
 
 /* A frame of the server: it has this connection. Reset, it has it no more. */
-static __always_inline void sw_direct_note(const struct sw_walk *state, __u64 hash, __u8 flags,
+static __always_inline void sw_direct_note(struct sw_walk *state, __u64 hash, __u8 flags,
 					   __u64 now_ns)
 {
 	__u64 *proved_ns = bpf_map_lookup_elem(&direct, &hash);

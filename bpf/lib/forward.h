@@ -121,7 +121,7 @@ __noinline int sw_forward_out(struct xdp_md *ctx, const struct sw_packet *pkt, s
 {
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	struct sw_proxy *p = SW_THE(proxy);
-	struct sw_flow_event e = {.has_ack = 1};
+	struct sw_flow_event e = {.segments = 1, .has_ack = 1};
 
 	if (!mine || !p || !pkt || !f || !p->forward || !sw_forward_plain(ctx, pkt, f) ||
 	    !sw_header_common(ctx, pkt) || !sw_forward_look(ctx, pkt, p->guarded))

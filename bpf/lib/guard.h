@@ -27,7 +27,7 @@
 struct sw_scene {
 	const struct sw_secrets *secret;
 	const struct sw_config *cfg;
-	const struct sw_walk *state;
+	struct sw_walk *state;
 	const struct sw_listener *listener;
 	const struct sw_cookie_start *start; /* of modes that make their own cookies */
 	__u32 at;     /* sw_listener_at() */
@@ -69,7 +69,7 @@ static __always_inline enum sw_reason sw_mode_judge(struct xdp_md *ctx, const st
 #define SW_BUDGET_KNOWN 50000
 
 /* A SYN only the kernel can answer: few are real, so it gets few. */
-__noinline int let_kernel_answer(const struct sw_walk *state, __u64 hash, __u64 now_ns)
+__noinline int let_kernel_answer(struct sw_walk *state, __u64 hash, __u64 now_ns)
 {
 	struct sw_local *mine = SW_THE(local);
 
@@ -187,16 +187,21 @@ static __always_inline bool source_is_ours(const struct sw_packet *pkt, const st
 
 #define SW_MAC_MASK 0xffffffffffffULL
 
-/* True if the kernel would take the frame as sent to this machine alone, by one machine. */
-static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
+/* True if the kernel would take the frame at data as sent to this machine alone, by one machine. */
+static __always_inline bool sw_is_for_us(void *data, void *end, const struct sw_listener *l)
 {
-	__u64 *mac = (void *)(long)ctx->data; /* destination, 2 bytes of source */
+	__u64 *mac = data; /* destination, 2 bytes of source */
 
-	if ((void *)mac + sizeof(struct ethhdr) > (void *)(long)ctx->data_end || *mac >> 48 & SW_MAC_GROUP)
+	if (data + sizeof(struct ethhdr) > end || *mac >> 48 & SW_MAC_GROUP)
 		return false;
 	if (l->flags & SW_LF_ANY_MAC)
 		return !(*mac & SW_MAC_GROUP);
 	return !((*mac ^ *(const __u64 *)l->mac) & SW_MAC_MASK);
+}
+
+static __always_inline bool frame_is_for_us(struct xdp_md *ctx, const struct sw_listener *l)
+{
+	return sw_is_for_us((void *)(long)ctx->data, (void *)(long)ctx->data_end, l);
 }
 
 /* What is wrong with a SYN that sw_parse() read, or SW_UNFAMILIAR for nothing; *ret: its options. */

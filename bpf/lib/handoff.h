@@ -50,10 +50,9 @@ static __always_inline void sw_handoff_push(struct xdp_md *ctx, const struct sw_
 {
 	struct tcphdr *tcp = sw_l4(ctx, pkt);
 
-	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end || tcp->psh)
+	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
 		return;
-	tcp->psh = 1;
-	tcp->check = ~sw_csum_fold((__u64)(__u16)~tcp->check + bpf_htons(SW_PSH));
+	tcp->check = sw_csum_change(tcp->check, sw_push(tcp));
 }
 
 /* For drivers that keep no metadata: the record by tuple hash, until tc ingress has it. */

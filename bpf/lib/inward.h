@@ -239,6 +239,17 @@ static __always_inline bool sw_header_common(struct xdp_md *ctx, const struct sw
 	       word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS);
 }
 
+/*
+ * What XDP has translated is not to be put together by GRO: where a frame is as large as what is
+ * translated behind it, behind.h would do it again. Returns what to add to the checksum's sum.
+ */
+static __always_inline __u64 sw_keep_apart(const struct sw_packet *pkt, struct tcphdr *tcp)
+{
+	struct sw_proxy *p = SW_THE(proxy);
+
+	return p && p->after_gro && pkt->l4_length > pkt->header_length ? sw_push(tcp) : 0;
+}
+
 /* A segment with ACK, such a header and a finished checksum, in place. False: it is cut off. */
 static __always_inline bool sw_translate_common(struct xdp_md *ctx, const struct sw_packet *pkt,
 						const struct sw_flow *f, enum sw_way way)
@@ -257,6 +268,8 @@ static __always_inline bool sw_translate_common(struct xdp_md *ctx, const struct
 	}
 	if ((void *)(tcp + 1) > end)
 		return false;
+	if (way == SW_TO_SERVER)
+		change += sw_keep_apart(pkt, tcp);
 	change += sw_translate_header(f, way, word);
 	tcp->check = sw_csum_change(tcp->check, change);
 	return true;
@@ -285,7 +298,7 @@ __noinline int sw_translate_in(struct xdp_md *ctx, const struct sw_packet *pkt,
 	tcp = (void *)word;
 	if ((void *)(tcp + 1) > (void *)(long)ctx->data_end)
 		return 0;
-	change += sw_translate_header(f, SW_TO_SERVER, word);
+	change += sw_keep_apart(pkt, tcp) + sw_translate_header(f, SW_TO_SERVER, word);
 	if (!partial)
 		tcp->check = sw_csum_change(tcp->check, change);
 	return 1;
@@ -295,6 +308,7 @@ static __always_inline void sw_note_in(struct sw_flow *f, const struct sw_packet
 				       __u64 now_ns)
 {
 	struct sw_flow_event e = {
+		.segments = 1,
 		.seq = pkt->seq,
 		.ack = pkt->ack,
 		.bytes = pkt->l4_length > pkt->header_length ? pkt->l4_length - pkt->header_length

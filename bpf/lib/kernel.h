@@ -215,6 +215,16 @@ struct tcp_sock {
 	struct tcp_ao_info *ao_info;
 };
 
+/* linux/skbuff.h */
+struct sk_buff {
+	unsigned char *head;
+	unsigned int end; /* from head; the shared info lies there */
+};
+
+struct skb_shared_info {
+	unsigned int gso_type;
+};
+
 /* linux/sched.h, linux/nsproxy.h */
 struct nsproxy {
 	struct net *net_ns;
@@ -247,6 +257,12 @@ struct bpf_tcp_req_attrs {
  */
 extern int bpf_sk_assign_tcp_reqsk(struct __sk_buff *skb, struct sock *sk,
 				   struct bpf_tcp_req_attrs *attrs, int attrs__sz) __ksym __weak;
+
+/* Linux 6.2: the frame as the kernel has it. */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+
+/* linux/skbuff.h, an enum without a name: segments chained up, each with its header */
+#define SW_GSO_FRAGLIST (1U << 18)
 
 /* linux/tcp_states.h */
 enum { SW_TCP_TIME_WAIT = 6, SW_TCP_LISTEN = 10, SW_TCP_NEW_SYN_RECV = 12 };

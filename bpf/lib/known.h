@@ -13,6 +13,9 @@
  *   REOPENED the filter knew it but no socket had it, so its SYN was answered with a
  *            cookie: the ACK must bring that cookie (port reuse after a close).
  *
+ * In proxy mode a tuple has a second entry, that of ~hash: the flow of that tuple has been seen to
+ * carry large data from the client (behind.h).
+ *
  * A `handed` word: | 63 tag 24 | 23 state 22 | 21 cpu 14 | 13 milliseconds 0 |; 0 is empty.
  */
 #ifndef SYNWARD_BPF_KNOWN_H
@@ -54,26 +57,33 @@ static __always_inline bool sw_known_maybe(const struct sw_walk *state, __u64 ha
 	return !word || (*word & bits) == bits;
 }
 
-static __always_inline void sw_known_mark(const struct sw_walk *state, __u64 hash, __u32 generation)
+/* True if it was not marked. */
+static __always_inline bool sw_known_mark(const struct sw_walk *state, __u64 hash, __u32 generation)
 {
 	__u64 *word = sw_known_word(state, hash, generation);
 	__u64 bits = sw_known_bits(hash);
 
-	if (word && (*word & bits) != bits)
-		__sync_fetch_and_or(word, bits);
+	if (!word || (*word & bits) == bits)
+		return false;
+	__sync_fetch_and_or(word, bits);
+	return true;
 }
 
 /*
  * To both generations while one is built: its walk may be past that bucket already. A
  * function that is called, for what happens once a connection.
  */
-__noinline int sw_known_add(const struct sw_walk *state, __u64 hash)
+__noinline int sw_known_add(struct sw_walk *state, __u64 hash)
 {
+	bool added;
+
 	if (!state)
 		return 0;
-	sw_known_mark(state, hash, state->current);
+	added = sw_known_mark(state, hash, state->current);
 	if (state->building)
-		sw_known_mark(state, hash, state->current ^ 1);
+		added = sw_known_mark(state, hash, state->current ^ 1);
+	if (added)
+		__sync_fetch_and_add(&state->added, 1);
 	return 0;
 }
 

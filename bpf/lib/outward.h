@@ -23,6 +23,23 @@ static __always_inline void *sw_skb_l4(struct __sk_buff *skb, const struct sw_pa
 	return (void *)(long)skb->data + (pkt->l4_offset & SW_L4_OFFSET_MASK);
 }
 
+/*
+ * GRO may chain segments up, each with its header (rx-gro-list; of TCP since Linux 6.10), of which we
+ * would translate the first. In one piece they are cut up anew by that one. False: no room for that.
+ */
+static __always_inline bool sw_skb_one_header(struct __sk_buff *skb)
+{
+	struct skb_shared_info *shared;
+	struct sk_buff *frame;
+
+	if (!skb->gso_segs || !bpf_cast_to_kern_ctx)
+		return true;
+	frame = bpf_cast_to_kern_ctx(skb);
+	shared = (void *)(frame->head + frame->end);
+	return !(BPF_CORE_READ(shared, gso_type) & SW_GSO_FRAGLIST) ||
+	       !bpf_skb_pull_data(skb, skb->len);
+}
+
 /* A server's tuple, to be its client's. */
 static __always_inline void sw_tuple_turn(struct sw_tuple *t)
 {
@@ -89,8 +106,8 @@ __noinline int sw_options_skb(struct __sk_buff *skb, const struct sw_packet *pkt
 }
 
 /* Options that are not just a timestamp; returns the change of their sum. */
-__noinline __u64 sw_translate_options_out(struct __sk_buff *skb, const struct sw_packet *pkt,
-					  const struct sw_flow *f)
+__noinline __u64 sw_translate_options_skb(struct __sk_buff *skb, const struct sw_packet *pkt,
+					  const struct sw_flow *f, enum sw_way way)
 {
 	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	__u32 length, *word, *from;
@@ -102,7 +119,7 @@ __noinline __u64 sw_translate_options_out(struct __sk_buff *skb, const struct sw
 	length = sw_skb_options(skb, pkt, &mine->options.buf);
 	sw_optwrite_start(&mine->options, length);
 	for (i = 0; i < SW_OPTWRITE_STEPS; i++) {
-		if (sw_optwrite_step(f, SW_TO_CLIENT, &mine->options))
+		if (sw_optwrite_step(f, way, &mine->options))
 			break;
 	}
 	word = sw_skb_l4(skb, pkt) + sizeof(struct tcphdr);
@@ -116,24 +133,33 @@ __noinline __u64 sw_translate_options_out(struct __sk_buff *skb, const struct sw
 	return change;
 }
 
-/* A segment of an answered flow, in place. */
-static __always_inline void sw_translate_out(struct __sk_buff *skb, const struct sw_packet *pkt,
-					     const struct sw_flow *f)
+/*
+ * A segment of an answered flow, in place; to the server one with ACK. Of a server without timestamps
+ * there is nothing to translate in its options, and what the client's hold it is not to see. False:
+ * it cannot be, and is to be dropped.
+ */
+static __always_inline bool sw_translate_skb(struct __sk_buff *skb, const struct sw_packet *pkt,
+					     const struct sw_flow *f, enum sw_way way)
 {
-	__u32 *word = sw_skb_l4(skb, pkt);
+	bool tstamp = f->flags & SW_FF_SERVER_TSTAMP;
 	__u64 change = 0;
+	__u32 *word;
 
-	if ((void *)(word + 8) <= (void *)(long)skb->data_end && pkt->header_length == 32 &&
-	    word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS))
-		change = sw_translate_tstamp(f, SW_TO_CLIENT, word + 6);
-	else if (pkt->header_length > sizeof(struct tcphdr) && f->flags & SW_FF_SERVER_TSTAMP)
-		change = sw_translate_options_out(skb, pkt, f);
+	if (!sw_skb_one_header(skb))
+		return false;
+	word = sw_skb_l4(skb, pkt);
+	if (tstamp && (void *)(word + 8) <= (void *)(long)skb->data_end &&
+	    pkt->header_length == 32 && word[5] == bpf_htonl(SW_OPTWORD_NOPS_TS))
+		change = sw_translate_tstamp(f, way, word + 6);
+	else if (pkt->header_length > sizeof(struct tcphdr) && (tstamp || way == SW_TO_SERVER))
+		change = sw_translate_options_skb(skb, pkt, f, way);
 
 	word = sw_skb_l4(skb, pkt);
 	if ((void *)(word + 5) > (void *)(long)skb->data_end)
-		return;
-	change += sw_translate_header(f, SW_TO_CLIENT, word);
+		return false;
+	change += sw_translate_header(f, way, word);
 	sw_skb_csum(skb, sw_check_offset(pkt), change);
+	return true;
 }
 
 /* A bare ACK to be made of a SYN-ACK; numbers in host order. */
@@ -347,6 +373,7 @@ static __always_inline int sw_flow_out(struct __sk_buff *skb, const struct sw_pa
 				       struct sw_flow *f, __u64 now_ns)
 {
 	struct sw_flow_event e = {
+		.segments = 1,
 		.seq = pkt->seq + f->seq_delta,
 		.ack = pkt->ack,
 		.bytes = skb->len - pkt->l4_offset - pkt->header_length,
@@ -360,13 +387,12 @@ static __always_inline int sw_flow_out(struct __sk_buff *skb, const struct sw_pa
 		return pkt->flags & SW_RST ? sw_flow_refused(skb, pkt, f) : sw_flow_stale(skb, pkt);
 	sw_flow_note(f, SW_SERVER, &e, now_ns);
 	sw_count_event(SW_EV_FLOW_FRAME_OUT);
-	sw_translate_out(skb, pkt, f);
-	return SW_TC_NEXT;
+	return sw_translate_skb(skb, pkt, f, SW_TO_CLIENT) ? SW_TC_NEXT : TC_ACT_SHOT;
 }
 
 /* No flow: what the server says now proves a connection of its own. */
 static __always_inline int sw_direct_out(struct __sk_buff *skb, const struct sw_packet *pkt,
-					 const struct sw_walk *state, __u64 now_ns)
+					 struct sw_walk *state, __u64 now_ns)
 {
 	struct sw_tcpopts opts;
 

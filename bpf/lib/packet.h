@@ -259,6 +259,18 @@ static __always_inline bool sw_parse_plain_ipv6(struct xdp_md *ctx, struct sw_pa
 	return true;
 }
 
+/*
+ * Sets PSH, with which GRO keeps a segment for nothing that comes behind it; returns what to add to
+ * the sum the checksum is made from. All that the receiver does about it is to tell its process.
+ */
+static __always_inline __u64 sw_push(struct tcphdr *tcp)
+{
+	if (tcp->psh)
+		return 0;
+	tcp->psh = 1;
+	return bpf_htons(SW_PSH);
+}
+
 /* The TCP header. The mask changes nothing; the verifier wants offsets well below 64 KiB. */
 static __always_inline void *sw_l4(struct xdp_md *ctx, const struct sw_packet *pkt)
 {

@@ -298,7 +298,7 @@ static __always_inline int sw_service_answer(const struct sw_packet *pkt, __u32 
 		return SW_SYNACK_LIMIT;
 	if (s->mode != SW_MODE_MONITOR)
 		return SW_GO_ON;
-	sw_count_verdict(SW_SYNACK_SENT, SW_COUNTERS_WOULD + slot);
+	sw_count_verdict(SW_SYNACK_SENT, SW_COUNTERS_WOULD + slot, 1);
 	sw_service_leave(pkt->hash);
 	return SW_SYN_MONITORED;
 }
@@ -336,7 +336,7 @@ __noinline int sw_service_drop(const struct sw_packet *pkt, __u32 slot, __u32 re
 		return reason;
 	s = &policy->service[slot];
 	if (s->mode == SW_MODE_MONITOR) {
-		sw_count_verdict(reason, SW_COUNTERS_WOULD + slot);
+		sw_count_verdict(reason, SW_COUNTERS_WOULD + slot, 1);
 		if (is_syn)
 			sw_service_leave(pkt->hash);
 		return is_syn ? SW_SYN_MONITORED : SW_MONITORED;

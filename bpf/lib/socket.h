@@ -23,8 +23,8 @@ static __always_inline __u32 sw_sock_tuple(const struct sw_tuple *t, __be16 spor
 	return sizeof(ret->ipv4);
 }
 
-/* The state (TCP_*) of the socket that has this very tuple; 0: there is none. */
-__noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
+/* As sw_socket_lookup(), for any kind of program. */
+static __always_inline int sw_socket_state(void *ctx, const struct sw_tuple *t)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
@@ -44,6 +44,12 @@ __noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
 	state = sk->state != SW_TCP_LISTEN ? sk->state : 0;
 	bpf_sk_release(sk);
 	return state;
+}
+
+/* The state (TCP_*) of the socket that has this very tuple; 0: there is none. */
+__noinline int sw_socket_lookup(struct xdp_md *ctx, const struct sw_tuple *t)
+{
+	return sw_socket_state(ctx, t);
 }
 
 /* True if a socket has this very tuple: established, in TIME-WAIT, or a request. */

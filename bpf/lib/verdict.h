@@ -23,7 +23,7 @@ static __always_inline int sw_action(enum sw_reason reason)
 #define SW_VERDICT_REASON	  0xff
 _Static_assert(SW_REASON_COUNT < 256, "a reason has 8 bits of a verdict");
 
-static __always_inline void sw_count_verdict(enum sw_reason reason, __u32 entry)
+static __always_inline void sw_count_verdict(enum sw_reason reason, __u32 entry, __u32 frames)
 {
 	struct sw_counters *c = bpf_map_lookup_elem(&counters, &entry);
 	__u32 at = reason;
@@ -32,14 +32,14 @@ static __always_inline void sw_count_verdict(enum sw_reason reason, __u32 entry)
 	 * not ("R0 unbounded memory access", clang 14, Linux 6.18). */
 	barrier_var(at);
 	if (c && at < SW_REASON_COUNT)
-		c->verdict[at]++;
+		c->verdict[at] += frames;
 }
 
 static __always_inline int sw_verdict(int verdict)
 {
 	enum sw_reason reason = verdict & SW_VERDICT_REASON;
 
-	sw_count_verdict(reason, (__u32)verdict >> 8);
+	sw_count_verdict(reason, (__u32)verdict >> 8, 1);
 	return sw_action(reason);
 }
 

@@ -175,14 +175,14 @@ static long sw_clear_word(__u32 step, void *arg)
 }
 SW_LOOP_BODY(sw_clear_word)
 
-/* For twice the sockets that were counted, a word each. */
-static __always_inline __u32 sw_walk_mask(__u32 sockets)
+/* For twice the sockets that were counted, a word each, and the tuples that frames added, four a word. */
+static __always_inline __u32 sw_walk_mask(__u32 sockets, __u32 added)
 {
 	__u32 words = SW_KNOWN_WORDS_MIN;
 
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		words <<= words < sockets * 2;
+		words <<= words < sockets * 2 + added / 4;
 	return words - 1;
 }
 
@@ -201,7 +201,7 @@ static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_s
 
 	switch (walk->phase) {
 	case SW_WALK_IDLE:
-		walk->mask[spare] = sw_walk_mask(walk->sockets);
+		walk->mask[spare] = sw_walk_mask(walk->sockets, walk->added);
 		sw_walk_rewind(walk);
 		walk->phase = SW_WALK_CLEAR;
 		break;
@@ -213,6 +213,7 @@ static __always_inline void sw_walk_step(struct sw_walk *walk, const struct sw_s
 			break;
 		/* From here on hand-overs mark both; the first bucket is read a tick later. */
 		walk->position = 0;
+		walk->added = 0;
 		walk->building = 1;
 		walk->phase = SW_WALK_SOCKETS;
 		break;
@@ -260,7 +261,7 @@ int synward_start(void *ctx)
 	if (!slot->walk.mask[0]) {
 		sw_walk_rewind(&slot->walk);
 		sw_walk_buckets(&slot->walk, secret, 0, SW_WALK_BUCKETS, SW_WALK_COUNT);
-		slot->walk.mask[0] = slot->walk.mask[1] = sw_walk_mask(slot->walk.sockets);
+		slot->walk.mask[0] = slot->walk.mask[1] = sw_walk_mask(slot->walk.sockets, 0);
 	}
 	sw_walk_rewind(&slot->walk);
 	sw_walk_buckets(&slot->walk, secret, slot->walk.current, SW_WALK_BUCKETS, SW_WALK_MARK);

@@ -13,12 +13,14 @@ IPv6 likewise, fd00:N::. Where the listener is, and by which address the client 
     nft     there, behind nft DNAT              10.1.0.1, over dir0 10.2.0.1
     iptables                the same by iptables
 """
+import ctypes
 import os
 import struct
+import time
 
 import frame as f
 import world
-from guard import Guard, Moved, bpf_open, map_read, map_write
+from guard import Guard, Moved, bpf, bpf_open, map_read, map_write
 from peer import Peer
 from server import Listener
 from world import Link, Namespace, wait_until
@@ -40,13 +42,30 @@ table inet shop {{
 """
 
 
-FLOW, OPENED_NS = 104, 72  # struct sw_flow, and an offset in it
+KEY, FLOW, OPENED_NS = 40, 104, 72  # struct sw_tuple, struct sw_flow, and an offset in it
+MAP_UPDATE_BATCH = 26
 
 
 def tuple_of(peer):
     """struct sw_tuple."""
     words = [struct.unpack("<QQ", f.addr(a)) if ":" in a else (0, struct.unpack("<I", f.addr(a))[0]) for a in (peer.src, peer.dst)]
     return struct.pack("<QQQQHHI", *words[0], *words[1], peer.sport, peer.dport, int(peer.family == "ipv6"))
+
+
+def write_flows(bed, count, key):
+    """Established flows nobody has made, of the tuples that key(0), key(1), ... are: struct sw_tuple as bytes."""
+    now, step = time.monotonic_ns(), 50_000
+    # seen_ns, flags (the server has answered) and server_wscale; both sides; opened_ns
+    flow = struct.pack("Q14xBB48xQ24x", now, 0x80, 255, now)
+    assert len(flow) == FLOW
+    fd = bpf_open(f"{bed.guard.pins}/flows")
+    for start in range(0, count, step):
+        keys = b"".join(map(key, range(start, min(start + step, count))))
+        values = flow * (len(keys) // KEY)
+        held = [ctypes.create_string_buffer(of, len(of)) for of in (keys, values)]
+        # in_batch out_batch keys values count map_fd elem_flags flags
+        bpf(MAP_UPDATE_BATCH, struct.pack("QQQQIIQQ", 0, 0, *map(ctypes.addressof, held), len(keys) // KEY, fd, 0, 0))
+    os.close(fd)
 
 
 def grow_older(bed, peer, seconds):

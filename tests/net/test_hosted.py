@@ -7,7 +7,6 @@
 # allow it. Beside it goes on to translate for all others.
 import contextlib
 import json
-import os
 import socket
 import struct
 import time
@@ -171,7 +170,7 @@ def test_its_program_at_tc_ingress_is_missed_and_put_back(box, family="ipv4"):
         box.guard.attach(box.xdp, *FLOWS)
         assert ways(box, family, echo.port) == HANDED
         box.guard.attach(box.xdp, "--path", "proxy", *FLOWS)
-        assert "tc_hand" not in os.listdir(box.guard.pins) and box.guard.status()[0]["state"] == "on"
+        assert wait_until(lambda: ways(box, family, echo.port) == TRANSLATED, 20, 0.3) and box.guard.status()[0]["state"] == "on"
     box.guard.detach()
     assert "synward" not in box.box.run("bpftool", "net", "show", "dev", "sw0").stdout
 

@@ -3,7 +3,6 @@
 #    client, cg0 ──────────── sw0 (synward) box bs0 ──────── ss0, listener
 #
 # What `synward flows` tells, of real flows and of a million made up.
-import ctypes
 import json
 import os
 import re
@@ -15,14 +14,11 @@ import time
 
 import pytest
 
-from guard import bpf, bpf_open
-from proxy_world import ProxyBed
+from proxy_world import ProxyBed, write_flows
 from server import connect, linger_reset, read_exactly
 from test_metrics import RTT, check_histogram, samples
 from world import SYNWARD, wait_until
 
-MAP_UPDATE_BATCH = 26
-KEY, VALUE = 40, 104  # struct sw_tuple, struct sw_flow
 MANY = 1_000_000
 
 
@@ -121,20 +117,7 @@ def test_what_cannot_be_is_said_in_one_line(bed, options, said):
 
 
 def test_a_million_flows_are_listed_in_seconds(bed):
-    now = time.monotonic_ns()
-    fd = bpf_open(f"{bed.guard.pins}/flows")
-    # seen_ns, flags (the server has answered) and server_wscale; both sides; opened_ns
-    flow = struct.pack("Q14xBB48xQ24x", now, 0x80, 255, now)
-    assert len(flow) == VALUE
-    step = 50_000
-    values = ctypes.create_string_buffer(flow * step, VALUE * step)
-    for start in range(0, MANY, step):
-        keys = b"".join(struct.pack("<QQQQHHI", 0, at + 0x0A000000, 0, 0x0100050A, at & 0xFFFF, 20000, 0)
-                        for at in range(start, start + step))
-        held = ctypes.create_string_buffer(keys, KEY * step)
-        # in_batch out_batch keys values count map_fd elem_flags flags
-        bpf(MAP_UPDATE_BATCH, struct.pack("QQQQIIQQ", 0, 0, ctypes.addressof(held), ctypes.addressof(values), step, fd, 0, 0))
-    os.close(fd)
+    write_flows(bed, MANY, lambda at: struct.pack("<QQQQHHI", 0, at + 0x0A000000, 0, 0x0100050A, at & 0xFFFF, 20000, 0))
     began = time.monotonic()
     count = int(bed.guard.cli("flows", "sw0", "--count", "--port", "20000").stdout)
     counted = time.monotonic() - began

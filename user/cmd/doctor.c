@@ -5,6 +5,7 @@
 
 #include "checks.h"
 #include "cli.h"
+#include "flow_table.h"
 #include "keys.h"
 #include "netdev.h"
 #include "path.h"
@@ -109,7 +110,7 @@ static struct plan plan_of(struct doctor *d, const struct guard *g)
 	if (!guard_info(g, &info) && info.abi == SW_ABI) {
 		plan.mode = info.xdp_mode;
 		plan.path = info.path;
-		plan.hands_over = guard_has(g, GUARD_TC_HAND);
+		plan.hands_over = flow_table_hands_over(g);
 		return plan;
 	}
 	if (!netdev_peer(g->ifindex, &peer) &&

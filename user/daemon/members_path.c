@@ -63,7 +63,7 @@ void member_tell_trouble(struct members *m, struct member *member, const struct 
 	memcpy(member->trouble, why->text, sizeof(member->trouble));
 }
 
-/* What the kernel may do for services has its own program on tc: with them it comes and goes. */
+/* Whether listeners of this machine's own are handed their connections follows their services. */
 static int follow_hands_over(struct members *m, struct member *member, const struct setup *setup,
 			     struct why *why)
 {

@@ -109,7 +109,7 @@ static int attach_beside(struct change *c, struct why *why)
 	err = tc_next_attach(c->g, object_program(c->host.base, OBJECT_TC), way, &c->tc, why);
 	if (err)
 		return err;
-	err = install_hand(c->g, &c->host, c->plan, why);
+	err = install_hand(c->g, &c->host, why);
 	if (!err)
 		err = forward_attach(c->g, &c->host, c->plan->mode, c->plan->forward, why);
 	if (err) {

@@ -22,7 +22,7 @@
 #define GUARD_XDP_LINK "xdp_link"
 #define GUARD_TC_LINK "tc_link"
 #define GUARD_TC_NEXT "tc_next" /* the other way's, until it is tc_link */
-#define GUARD_TC_HAND "tc_hand" /* proxy path: tc ingress, where it hands over to listeners of our own */
+#define GUARD_TC_HAND "tc_hand" /* proxy path: tc ingress, where the kernel takes our program for it */
 #define GUARD_CLSACT "made_clsact" /* an empty directory: the qdisc is ours to remove */
 
 struct guard {

@@ -58,6 +58,12 @@ int install_get(const struct host *host, const char *map, void *ret)
 	return bpf_map_lookup_elem(object_map(host->base, map), &zero, ret) ? -errno : 0;
 }
 
+/* Proxy path: the kernel takes the program for tc ingress. */
+static bool has_hand(const struct host *host)
+{
+	return object_program(host->base, OBJECT_HAND) >= 0;
+}
+
 int install_settings(const struct guard *g, const struct host *host, const struct plan *plan,
 			  __u64 epoch_offset_ns)
 {
@@ -68,6 +74,8 @@ int install_settings(const struct guard *g, const struct host *host, const struc
 		.guarded = g->ifindex,
 		.forward = plan->forward,
 		.hands_over = plan->hands_over,
+		/* Past the stack it is XDP that must have translated all. */
+		.after_gro = has_hand(host) && !plan->forward,
 	};
 	int err = 0;
 
@@ -160,11 +168,10 @@ enum tc_way install_tc_way(enum sw_path path)
 	return path == SW_PATH_PROXY ? TC_EGRESS : TC_INGRESS;
 }
 
-/* Before XDP hands anything over. */
-int install_hand(const struct guard *g, const struct host *host, const struct plan *plan,
-		 struct why *why)
+/* Before XDP leaves anything to it. */
+int install_hand(const struct guard *g, const struct host *host, struct why *why)
 {
-	return plan->hands_over ? tc_hand_attach(g, object_program(host->base, OBJECT_HAND), why) : 0;
+	return has_hand(host) ? tc_hand_attach(g, object_program(host->base, OBJECT_HAND), why) : 0;
 }
 
 /* Not every path has a program for tc. */
@@ -222,7 +229,7 @@ int install_fresh(const struct guard *g, const struct plan *plan, struct sw_info
 	}
 	err = attach_tc(g, &host, &tc, why);
 	if (!err)
-		err = install_hand(g, &host, plan, why);
+		err = install_hand(g, &host, why);
 	if (!err)
 		err = forward_attach(g, &host, plan->mode, plan->forward, why);
 	if (err)
@@ -364,7 +371,7 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 	if (!err)
 		err = pins_make_directory(g); /* somebody may have taken it away */
 	if (!err)
-		err = install_hand(g, &host, plan, why);
+		err = install_hand(g, &host, why);
 	if (!err)
 		err = switch_programs(g, &host, plan, running, &tc, why);
 	if (!err)
@@ -387,8 +394,6 @@ int install_renew(const struct guard *g, const struct plan *plan, const struct x
 		       strerror(-err));
 	else
 		*ret_info = info;
-	if (!err && !plan->hands_over)
-		tc_hand_detach(g);
 close:
 	if (err)
 		install_let_go(plan);

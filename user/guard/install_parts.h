@@ -19,9 +19,8 @@ int install_services(const struct host *host, const struct services *s, struct w
 
 struct sw_info install_describe(const struct guard *g, const struct plan *plan, enum sw_tc_kind tc);
 
-/* The program at tc ingress of a guard on the proxy path, if the plan wants one. */
-int install_hand(const struct guard *g, const struct host *host, const struct plan *plan,
-		 struct why *why);
+/* The program at tc ingress of a guard on the proxy path, where the kernel takes it. */
+int install_hand(const struct guard *g, const struct host *host, struct why *why);
 
 /* Descriptors for plan's keep; and closed again. */
 int install_keep(const struct host *host, const struct plan *plan, struct why *why);

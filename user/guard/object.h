@@ -13,7 +13,7 @@
 #define OBJECT_XDP   "synward_xdp"
 #define OBJECT_TC    "synward_tc"	/* not in every object */
 #define OBJECT_FORWARD "synward_forward" /* proxy path: on the --forward interface */
-#define OBJECT_HAND "synward_hand" /* proxy path: tc ingress, for listeners of this machine's own */
+#define OBJECT_HAND "synward_hand" /* proxy path: tc ingress */
 #define OBJECT_START "synward_start"
 
 /* An object with its constants set, not loaded yet; NULL and errno on failure. */

@@ -106,6 +106,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		.forward = settings->forward,
 		.guarded = settings->guarded,
 		.hands_over = settings->hands_over,
+		.after_gro = settings->after_gro,
 	};
 	struct sw_proxy before = {};
 	struct sw_route_key key;
@@ -122,6 +123,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		proxy.guarded = before.guarded;
 		proxy.forward = before.forward;
 		proxy.hands_over = before.hands_over;
+		proxy.after_gro = before.after_gro;
 	}
 	for (i = 0; i < targets->count; i++) {
 		key = key_of(&targets->list[i]);

@@ -24,7 +24,7 @@ struct proxy_settings {
 	const struct targets *targets;
 	bool ports_auto, generic;
 	unsigned int guarded, forward; /* ifindex; forward 0: none. guarded 0: both and what follows as they are */
-	bool hands_over;
+	bool hands_over, after_gro; /* as in struct sw_proxy */
 };
 
 /* Fills the maps `targets` and `proxy`; prefixes no longer wanted leave. */

@@ -15,6 +15,7 @@
 #define TCX_INGRESS 46 /* BPF_TCX_INGRESS, newer than the headers of libbpf 1.1 */
 #define TCX_EGRESS 47
 #define LINK_TCX 11 /* BPF_LINK_TYPE_TCX */
+#define BEFORE_ALL (1U << 3) /* BPF_F_BEFORE, of no program in particular */
 
 /* Where our filter sits on clsact: found again by it. "SW" in ASCII. */
 #define OUR_PRIORITY 0x5357
@@ -50,7 +51,9 @@ static enum bpf_attach_type tcx_of(enum tc_way way)
 
 static int attach_tcx(const struct guard *g, int prog_fd, enum tc_way way, const char *pin)
 {
-	int fd = bpf_link_create(prog_fd, g->ifindex, tcx_of(way), NULL), err;
+	/* At ingress in front: what comes before may take the frame, as XDP left it, elsewhere. */
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = way == TC_INGRESS ? BEFORE_ALL : 0);
+	int fd = bpf_link_create(prog_fd, g->ifindex, tcx_of(way), &opts), err;
 
 	if (fd < 0)
 		return -errno;

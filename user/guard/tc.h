@@ -30,7 +30,7 @@ void tc_next_drop(const struct guard *g, enum tc_way way);
 
 /*
  * The second program of a guard on the proxy path, at ingress: prog_fd, in the place of the one that
- * is there. tcx alone: a kernel that can hand over has it.
+ * is there. tcx alone: a kernel that takes the program has it.
  */
 int tc_hand_attach(const struct guard *g, int prog_fd, struct why *why);
 void tc_hand_detach(const struct guard *g);

@@ -186,6 +186,20 @@ long flow_table_live(const struct guard *g, struct why *why)
 	return living.count;
 }
 
+bool flow_table_hands_over(const struct guard *g)
+{
+	int fd = pins_open(g, "proxy");
+	struct sw_proxy proxy = {};
+	__u32 zero = 0;
+
+	if (fd < 0)
+		return false;
+	if (bpf_map_lookup_elem(fd, &zero, &proxy))
+		proxy.hands_over = 0;
+	close(fd);
+	return proxy.hands_over;
+}
+
 int flow_table_drain(const struct guard *g, bool on, struct why *why)
 {
 	int fd = pins_open(g, "proxy"), err = 0;

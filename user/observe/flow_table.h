@@ -37,6 +37,9 @@ __u64 flow_table_now_ns(void);
 /* Flows that end with the guard: neither over nor silent for too long. Negative: an errno. */
 long flow_table_live(const struct guard *g, struct why *why);
 
+/* True if listeners of this machine's own are handed their connections, on the proxy path. */
+bool flow_table_hands_over(const struct guard *g);
+
 /* From now on new connections go to their servers as they are (on), or are taken again. */
 int flow_table_drain(const struct guard *g, bool on, struct why *why);
 
