@@ -8,7 +8,7 @@ import statistics
 import struct
 import time
 
-from stage import ACCEPT_PORT, ECHO_PORT, PORT, SERVER_MAC, SERVER_V4, SERVER_V6, SOCKETS, BenchError, bpftool, cpu_ns
+from stage import ACCEPT_PORT, ECHO_PORT, PORT, SERVER_MAC, SERVER_V4, SERVER_V6, SOCKETS, SYSTEMS, BenchError, bpftool, cpu_ns
 from works import FAST, FLOORS, LIVE, WORKS
 
 FORGED, LOADER = "198.18.0.0/16", "10.64.0.0/10"
@@ -37,7 +37,8 @@ class Plan:
         self.hand_s = 0.4 if quick else 0.6
         self.traffic_s = 1 # iperf3 and wrk know whole seconds
         self.traffic_rounds = 1 if quick else 7
-        self.router_rounds = 3 if quick else 7
+        self.router_rounds = 3 if quick else 15
+        self.router_frames = 20000 if quick else 60000
         self.router_slow_rounds = 1 if quick else 7
         self.probe_s = 0.5 if quick else 1.5
         self.probe_rounds = 1 if quick else 3
@@ -119,6 +120,8 @@ def proxy(stage, plan):
     for work in works:
         stage.meter.ask("work", work.key, *work.flood)
     for _ in range(plan.cost_rounds):
+        for lane in lanes.values():  # where a program comes to lie in memory moves it by a tenth
+            SYSTEMS[lane.system](lane)
         for work in works:
             for path, lane in lanes.items():
                 ns, verdict = map(int, stage.meter.ask("replay", work.key, lane.server.name, "s0", "attached", plan.cost_frames))

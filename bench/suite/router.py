@@ -226,7 +226,7 @@ def packets(stage, plan, lanes, segments):
                 cell = samples.setdefault(way, {}).setdefault(system, {"ns": [], "arrived": []})
                 end = (lane.client, "c0") if way == "out" else (lane.server, "s0")
                 arrived = received(*end)
-                ns, taken = flood(lane, plan.slow_frames, *of)
+                ns, taken = flood(lane, plan.router_frames, *of)
                 cell["ns"].append(ns)
                 cell["arrived"].append((received(*end) - arrived) / taken)
     for lane in lanes.values():
@@ -296,7 +296,7 @@ def bulk(stage, plan, lanes, segments):
     for _ in range(plan.router_rounds):
         for system, lane in lanes.items():
             for way, of in {"in": inward(lane), "out": outward(lane)}.items():
-                ns, _ = flood(lane, plan.slow_frames, f"{system}-full-{way}", *of)
+                ns, _ = flood(lane, plan.router_frames, f"{system}-full-{way}", *of)
                 samples.setdefault(way, {}).setdefault(system, []).append((FRAME - 14) * 8 / ns)
     return {way: {system: {"gbit": spread(values), "of_conntrack": spread([ours / theirs for ours, theirs in zip(values, of["conntrack"])])}
                   for system, values in of.items()} for way, of in samples.items()}
@@ -308,19 +308,22 @@ CONNTRACK_BITS = 16  # at most: its table ends at 262,144 entries, for all of th
 
 def flows(stage, plan, lanes):
     """Acknowledgements of a client, each on another one of so many connections: router's ns for each, and net ns of
-    synward's program alone. What was in its table is gone then. The stack itself has more to do where each packet
-    is of another connection: hence plain forwarding beside it."""
+    synward's program alone. Its table, a new one, holds a million all the while. The stack itself has more to do where
+    each packet is of another connection: hence plain forwarding beside it."""
     lane, tracked, plain = lanes["proxy"], lanes["conntrack"], lanes["plain"]
     tracked.router.sysctl(netfilter__nf_conntrack_tcp_loose=1)  # makes its own entries of them
-    result = {}
-    for bits in FLOWS_BITS[::3] if plan.quick else FLOWS_BITS:
-        clients, work = f"100.64.0.0/{32 - bits}", f"flows-{bits}"
-        words = (work, "--to", SERVER, "--dst-mac", R0_MAC, "--kind", "ack", "--sources", clients, "--source-port", 1024)
+    counts = FLOWS_BITS[::3] if plan.quick else FLOWS_BITS
+    lane.router.run(SYNWARD, "detach", "r0")
+    SYSTEMS["proxy"][1](lane)
+    stage.meter.ask("flows", lane.router.pin("flows"), max(counts), "100.64.0.0", 1024, SERVER, PORT)
+    for bits in counts:
         for meter in (lane.meter, stage.meter):
-            meter.ask("work", *words)
-        stage.meter.ask("flows", lane.router.pin("flows"), bits, "100.64.0.0", 1024, SERVER, PORT)
-        cell = result[str(1 << bits)] = {"net_ns": [], "plain": [], "proxy": [], "conntrack": []}
-        for _ in range(plan.router_slow_rounds):
+            meter.ask("work", f"flows-{bits}", "--to", SERVER, "--dst-mac", R0_MAC, "--kind", "ack",
+                      "--sources", f"100.64.0.0/{32 - bits}", "--source-port", 1024)
+    result = {str(1 << bits): {"net_ns": [], "plain": [], "proxy": [], "conntrack": []} for bits in counts}
+    for _ in range(plan.router_slow_rounds):
+        for bits in counts:
+            cell, work = result[str(1 << bits)], f"flows-{bits}"
             ns, verdict = map(int, stage.meter.ask("replay", work, lane.router.name, "r0", "attached", plan.cost_frames))
             if FLOORS.get(verdict) != "bare_pass":
                 raise BenchError("flows: a segment was not let by")
