@@ -138,8 +138,8 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 	if (!mine || !sw_checksums_right(ctx, pkt))
 		return SW_CHECKSUM_INVALID;
 	mine->flow = (struct sw_flow){
-		.opened_ns = scene->now_ns,
-		.seen_ns = scene->now_ns,
+		.opened = sw_flow_time(scene->now_ns),
+		.seen = sw_flow_time(scene->now_ns),
 		.side[SW_CLIENT] = {.packets = 1, .acked = pkt->ack},
 		.window[SW_CLIENT] = sw_window_of(ctx, pkt),
 		.side[SW_SERVER] = {.acked = isn + 1},
@@ -157,7 +157,7 @@ static __always_inline enum sw_reason open_flow(struct xdp_md *ctx, const struct
 		.syns = 1,
 	};
 	if (!sw_make_syn(ctx, pkt, &mine->flow, agreed->tsval) ||
-	    bpf_map_update_elem(&flows, sw_flow_key(mine, &pkt->tuple), &mine->flow, BPF_ANY))
+	    !sw_flow_put(&pkt->tuple, pkt->hash, scene->now_ns))
 		return SW_NO_ROOM;
 	sw_rtt_answered(pkt->hash, scene->listener->service);
 	sw_known_add(scene->state, pkt->hash);
@@ -195,13 +195,12 @@ static __always_inline enum sw_reason judge_ack(struct xdp_md *ctx, const struct
 static __always_inline struct sw_flow *flow_of(const struct sw_packet *pkt,
 					       const struct sw_scene *scene)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	bool syn = classify(pkt->flags) == SW_SEG_SYN;
 	struct sw_flow *f;
 
-	if (!mine || (syn && !sw_known_maybe(scene->state, pkt->hash)))
+	if (syn && !sw_known_maybe(scene->state, pkt->hash))
 		return NULL;
-	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
+	f = sw_flow_find(&pkt->tuple, pkt->hash, scene->now_ns);
 	return f && syn && sw_flow_replaceable(f) ? NULL : f;
 }
 
@@ -281,14 +280,13 @@ static __always_inline bool is_settled(const struct sw_packet *pkt, const struct
 static __always_inline int pass_plain(struct xdp_md *ctx, const struct sw_packet *pkt,
 				      const struct sw_scene *scene)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	struct sw_local *kept = SW_THE(local);
 	struct sw_flow *f;
 	int forwarded = 0;
 
-	if (!mine || !kept)
+	if (!kept)
 		return SW_UNFAMILIAR;
-	f = sw_flow_find(mine, &pkt->tuple, scene->now_ns);
+	f = sw_flow_find(&pkt->tuple, pkt->hash, scene->now_ns);
 	if (!f && scene->listener->window_flags & SW_WF_HANDED && is_settled(pkt, scene))
 		return SW_KNOWN;
 	if (!f || f->flags & SW_FF_ROUTED)
@@ -346,14 +344,6 @@ __noinline int proxy_plain_ipv6(struct xdp_md *ctx)
 	struct sw_packet pkt;
 
 	return sw_parse_plain_ipv6(ctx, &pkt) ? proxy_plain(ctx, &pkt) : SW_UNFAMILIAR;
-}
-
-static __always_inline void forget_flow(const struct sw_packet *pkt)
-{
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
-
-	if (mine)
-		bpf_map_delete_elem(&flows, sw_flow_key(mine, &pkt->tuple));
 }
 
 /* Reads what local.packet is for: a listener of our own that is handed its connections, or a server. */
@@ -451,7 +441,7 @@ __noinline int proxy_kept(struct xdp_md *ctx, int has_flow)
 		return may_be_seen_by_now(pkt, &scene) ? SW_UNREAD : SW_NOT_GUARDED;
 	if (scene.listener->window_flags & SW_WF_HANDED && !is_left_out(pkt, &scene)) {
 		if (f) /* of a connection that is over, whose successor is handed over */
-			forget_flow(pkt);
+			sw_flow_drop(&pkt->tuple, pkt->hash);
 		return SW_HOSTED;
 	}
 	return verdict_of(pkt, scene.listener->service, judge_flowless(ctx, pkt, &scene));
@@ -544,7 +534,6 @@ int synward_forward(struct xdp_md *ctx)
 SEC("tc")
 int synward_tc(struct __sk_buff *skb)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	struct sw_secrets *secret = SW_THE(secrets);
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_config *cfg = SW_THE(config);
@@ -556,7 +545,7 @@ int synward_tc(struct __sk_buff *skb)
 	__u64 now_ns;
 	bool stale;
 
-	if (!mine || !secret || !slot || !cfg || !p)
+	if (!secret || !slot || !cfg || !p)
 		return SW_TC_NEXT;
 	if (skb->data_end - skb->data < SW_PULL_MAX)
 		bpf_skb_pull_data(skb, skb->len < SW_PULL_MAX ? skb->len : SW_PULL_MAX);
@@ -577,7 +566,7 @@ int synward_tc(struct __sk_buff *skb)
 	    (l->state == SW_LISTENER_NONE && !p->changed))
 		return SW_TC_NEXT;
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
-	f = sw_flow_find(mine, &pkt.tuple, now_ns);
+	f = sw_flow_find(&pkt.tuple, pkt.hash, now_ns);
 	if (!f)
 		return l->state == SW_LISTENER_NONE || l->window_flags & SW_WF_HANDED
 			       ? SW_TC_NEXT

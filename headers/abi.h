@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 5
+#define SW_ABI 6
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,
@@ -211,7 +211,7 @@ struct sw_notice_gate {
 /* map `secrets`, one entry, never pinned. Written by the loader, read by XDP. */
 struct sw_secrets {
 	struct sw_secret cookie;
-	__u64 hash_seed[2];  /* tuple hash: presence filter, hand-off table, profile cache */
+	__u64 hash_seed[2];  /* tuple hash: presence filter, hand-off table, profile cache, flows */
 };
 
 /*
@@ -356,6 +356,7 @@ struct sw_proxy {
 	__u16 changed;	  /* 1: not the first settings; there may be flows of what is guarded no longer */
 	__u16 after_gro;  /* 1: our program is on tc ingress and translates large data (bpf/lib/behind.h) */
 	__u32 hands_over; /* 1: the kernel can, and our program is on tc ingress: listeners of our own need no flow */
+	__u32 flow_sets_mask; /* sets of map `flows`, a power of two, less one */
 };
 
 /* map `targets`, a longest-prefix match without value: struct sw_route_key as key. Written by the loader. */

@@ -25,20 +25,6 @@
 
 #include "siphash.h"
 
-/*
- * map `flows`: an LRU hash from struct sw_tuple (client and server as the client's
- * segments carry them, padding 0) to struct sw_flow. XDP makes an entry when an ACK
- * brings a valid cookie; XDP and tc egress both write to it, each its own fields. Full:
- * the kernel takes out what was used least recently, and a connection so forgotten ends
- * in a reset or times out. Pinned: programs are replaced over it.
- */
-#define SW_FLOWS_DEFAULT (1U << 20) /* flows; all memory is taken at attach */
-/*
- * Entries beyond that. The kernel has as many buckets as the next power of two: with one more
- * than 2^20 they are 2^21, and where all places are taken 1.25 entries are looked at, not 1.5.
- */
-#define SW_FLOWS_SPARE 1
-
 enum sw_flow_end { SW_CLIENT = 0, SW_SERVER };
 
 #define SW_FLOW_FIN 0x01       /* this end has sent its FIN */
@@ -58,41 +44,55 @@ struct sw_flow_side {
 #define SW_FF_SACK 0x01
 #define SW_FF_TSTAMP 0x02
 #define SW_FF_ECN 0x04
-#define SW_FF_ROUTED 0x08 /* its SYN-ACK came in at the --forward interface, addresses unchanged */
+#define SW_FF_ROUTED 0x08 /* its SYN-ACK came in at the --forward interface, addresses unchanged   \
+			   */
 #define SW_FF_SERVER_SACK 0x10
 #define SW_FF_SERVER_TSTAMP 0x20
 #define SW_FF_SERVER_ECN 0x40
 #define SW_FF_ANSWERED 0x80 /* the server's SYN-ACK was seen: the differences are known */
 
+/* Time in a flow: units of 2^24 ns (16.8 ms) of CLOCK_MONOTONIC. They wrap after 2.2 years. */
+#define SW_FLOW_TIME_BITS 24
+
+static __always_inline __u32 sw_flow_time(__u64 now_ns)
+{
+	return (__u32)(now_ns >> SW_FLOW_TIME_BITS);
+}
+
+/* ns since then; 0 if it is yet to come: another CPU's clock may be a tick ahead. */
+static __always_inline __u64 sw_flow_since_ns(__u32 then, __u64 now_ns)
+{
+	__u32 passed = sw_flow_time(now_ns) - then;
+
+	return (__s32)passed < 0 ? 0 : (__u64)passed << SW_FLOW_TIME_BITS;
+}
+
 /*
  * [SW_CLIENT] is written by XDP and tc ingress, [SW_SERVER] by tc egress and by the program on
- * the --forward interface. The kernel keeps 48 bytes of its own and the key's 40 in front: with 104 an
- * entry is three cache lines of 64 bytes, none of them shared. The first 40 share the key's
- * second line, and are all that a client's segment without data touches.
+ * the --forward interface. With its tuple it fills two cache lines (flowset.h).
  */
 struct sw_flow {
-	__u64 seen_ns;      /* the last segment of either side; CLOCK_MONOTONIC, to the tick */
-	__u32 seq_delta;    /* cookie less the server's ISN: added to what the server counts */
+	__u32 seen; /* the last segment of either side, sw_flow_time() */
+	union {
+		__u32 seq_delta; /* cookie less the server's ISN: added to what the server counts */
+		__u32 syn_ms;    /* before its answer: when it got the last SYN, sw_clock_ms() */
+	};
 	__u32 ts_delta;     /* ts_told less the server's TSval: added to what the server stamps */
 	__u16 window[2];    /* as it stood in that end's last segment, not scaled */
 	__u8 bits[2];       /* SW_FLOW_* */
 	__u8 flags;         /* SW_FF_* */
 	__u8 server_wscale; /* the server's own, or SW_WSCALE_NONE */
+	__u32 opened;       /* as seen */
 	struct sw_flow_side side[2];
-	__u64 opened_ns; /* as seen_ns */
 	__u32 client_isn;
-	__u32 cookie;       /* ISN that the client takes for the server's */
-	__u32 ts_told;      /* TSval of our SYN-ACK */
-	__u32 syn_ms;       /* when the SYN went to the server last, sw_clock_ms() */
-	__u16 mss;          /* the client's, bytes */
-	__u8 client_wscale; /* 0 to 14, or SW_WSCALE_NONE: agreed with the client */
-	__u8 told_wscale;   /* the server's, as the client was told; 0 if none */
-	__u8 syns;          /* SYNs sent to the server */
-	__u8 pad[3];
+	__u32 cookie;         /* ISN that the client takes for the server's */
+	__u32 ts_told;        /* TSval of our SYN-ACK */
+	__u16 mss;            /* the client's, bytes */
+	__u8 client_wscale;   /* 0 to 14, or SW_WSCALE_NONE: agreed with the client */
+	__u8 told_wscale : 4; /* the server's, as the client was told; 0 if none */
+	__u8 syns : 4;        /* SYNs sent to the server */
 };
-_Static_assert(sizeof(struct sw_flow) == 104, "map value: three cache lines with its key");
-_Static_assert(__builtin_offsetof(struct sw_flow, side[SW_CLIENT].bytes) == 40,
-	       "what each segment touches");
+_Static_assert(sizeof(struct sw_flow) == 88, "two cache lines with its tuple");
 
 enum sw_flow_state {
 	SW_FLOW_SYN_SENT = 0,
@@ -148,10 +148,7 @@ static __always_inline __u64 sw_flow_timeout_ns(enum sw_flow_state state)
 /* True if the entry is to be treated as not there. */
 static __always_inline int sw_flow_expired(const struct sw_flow *f, __u64 now_ns)
 {
-	__u64 idle_ns = now_ns - f->seen_ns;
-
-	/* Another CPU's clock may be a tick ahead. */
-	return (__s64)idle_ns > 0 && idle_ns > sw_flow_timeout_ns(sw_flow_state(f));
+	return sw_flow_since_ns(f->seen, now_ns) > sw_flow_timeout_ns(sw_flow_state(f));
 }
 
 /* True if a new connection of the tuple may take its place: it has not begun, or is over. */
@@ -187,8 +184,8 @@ static __always_inline void sw_flow_note(struct sw_flow *f, enum sw_flow_end end
 	mine->packets += e->segments;
 	if (e->bytes)
 		mine->bytes += e->bytes;
-	if (f->seen_ns != now_ns)
-		f->seen_ns = now_ns;
+	if (f->seen != sw_flow_time(now_ns))
+		f->seen = sw_flow_time(now_ns);
 	if (e->rst) {
 		if (end == SW_SERVER || e->seq == other->acked)
 			f->bits[end] |= SW_FLOW_RST;

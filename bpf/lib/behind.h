@@ -111,7 +111,6 @@ static __always_inline int sw_translate_behind(struct __sk_buff *skb, const stru
 /* At tc ingress, a frame of SW_LARGE bytes at least. Returns what the program does: SW_TC_NEXT, or TC_ACT_SHOT. */
 __noinline int sw_behind(struct __sk_buff *skb)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
 	struct sw_secrets *secret = SW_THE(secrets);
 	__u32 segments = skb->gso_segs ?: 1;
 	struct sw_walk_slot *slot = SW_THE(walk);
@@ -126,7 +125,7 @@ __noinline int sw_behind(struct __sk_buff *skb)
 	__u32 entry;
 	bool stale, guarded;
 
-	if (!mine || !secret || !slot || !cfg || !p || !p->after_gro)
+	if (!secret || !slot || !cfg || !p || !p->after_gro)
 		return SW_TC_NEXT;
 	sw_headers_linear(skb);
 	if (sw_parse_frame((void *)(long)skb->data, (void *)(long)skb->data_end, &pkt) !=
@@ -146,7 +145,7 @@ __noinline int sw_behind(struct __sk_buff *skb)
 	guarded = l->state != SW_LISTENER_NONE &&
 		  sw_is_for_us((void *)(long)skb->data, (void *)(long)skb->data_end, l);
 	pkt.hash = sw_tuple_hash(&pkt.tuple, secret->hash_seed);
-	f = guarded || p->changed ? sw_flow_find(mine, &pkt.tuple, now_ns) : NULL;
+	f = guarded || p->changed ? sw_flow_find(&pkt.tuple, pkt.hash, now_ns) : NULL;
 	if (!f && !sw_known_maybe(&slot->walk, ~pkt.hash))
 		return SW_TC_NEXT; /* XDP has judged and counted it */
 	entry = SW_COUNTERS_SERVICE + (l->service & SW_LS_SLOT);

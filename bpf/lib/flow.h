@@ -5,14 +5,15 @@
 
 #include "packet.h"
 #include "known.h"
-#include "../../headers/flow.h"
+#include "../../headers/flowset.h"
 #include "../../headers/translate.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, SW_FLOWS_DEFAULT + SW_FLOWS_SPARE);
-	__type(key, struct sw_tuple);
-	__type(value, struct sw_flow);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_FLOW_SETS_DEFAULT);
+	__uint(map_flags, BPF_F_MMAPABLE); /* for user space; and so it begins at a page */
+	__type(key, __u32);
+	__type(value, struct sw_flow_set);
 } flows SEC(".maps");
 
 struct {
@@ -43,13 +44,13 @@ struct sw_found {
 
 /* Scratch of one CPU. tc egress may run in a process, but never with softirqs between. */
 struct sw_flow_scratch {
-	struct sw_tuple key;
 	struct sw_flow flow;
 	struct sw_optwrite options;
 	struct sw_optread answer;
 	struct sw_syn syn;
 	struct sw_found found;
 	struct bpf_fib_lookup fib;
+	__u64 rank[1 + SW_FLOW_WAYS];
 };
 
 struct {
@@ -59,27 +60,118 @@ struct {
 	__type(value, struct sw_flow_scratch);
 } flow_scratch SEC(".maps");
 
-/* The tuple as a map's key: its padding is 0 because nobody ever writes it. */
-static __always_inline struct sw_tuple *sw_flow_key(struct sw_flow_scratch *mine,
-						    const struct sw_tuple *t)
+static __always_inline struct sw_flow_set *sw_flow_set_of(__u64 hash)
 {
-	mine->key.saddr_hi = t->saddr_hi;
-	mine->key.saddr_lo = t->saddr_lo;
-	mine->key.daddr_hi = t->daddr_hi;
-	mine->key.daddr_lo = t->daddr_lo;
-	mine->key.sport = t->sport;
-	mine->key.dport = t->dport;
-	mine->key.family_v6 = t->family_v6;
-	return &mine->key;
+	struct sw_proxy *p = SW_THE(proxy);
+	__u32 at;
+
+	if (!p)
+		return NULL;
+	at = sw_flow_set_number(hash, p->flow_sets_mask);
+	return bpf_map_lookup_elem(&flows, &at);
+}
+
+/* What the table holds of a tuple, though it were silent for too long, or NULL. */
+static __always_inline struct sw_flow *sw_flow_held(const struct sw_tuple *t, __u64 hash)
+{
+	struct sw_flow_set *set = sw_flow_set_of(hash);
+	__u32 way = sw_flow_home(hash);
+
+	if (!set)
+		return NULL;
+	if (!sw_flow_place_is(&set->place[way], t)) {
+		way = sw_flow_tagged(set, hash);
+		if (!sw_flow_place_is(&set->place[way], t))
+			return NULL;
+	}
+	return &set->place[way].flow;
 }
 
 /* The flow of a tuple, or NULL; one that was silent for too long is none. */
-static __always_inline struct sw_flow *sw_flow_find(struct sw_flow_scratch *mine,
-						    const struct sw_tuple *t, __u64 now_ns)
+static __always_inline struct sw_flow *sw_flow_find(const struct sw_tuple *t, __u64 hash,
+						    __u64 now_ns)
 {
-	struct sw_flow *f = bpf_map_lookup_elem(&flows, sw_flow_key(mine, t));
+	struct sw_flow *f = sw_flow_held(t, hash);
 
 	return f && !sw_flow_expired(f, now_ns) ? f : NULL;
+}
+
+#define SW_BUSY_TRIES 100 /* another CPU is done with a set in a tenth of that */
+
+/* Only who takes or leaves a place waits, and not for long. False: in vain. */
+static __always_inline bool sw_flow_set_lock(struct sw_flow_set *set)
+{
+	int i;
+
+	for (i = 0; i < SW_BUSY_TRIES; i++) {
+		if (!__sync_val_compare_and_swap(&set->busy, 0, 1))
+			return true;
+	}
+	return false;
+}
+
+/* All writes before it are seen before all behind it: an atomic that returns a value is a full
+ * barrier. */
+static __always_inline void sw_flow_set_order(struct sw_flow_set *set)
+{
+	volatile __u32 ignored = __sync_fetch_and_add(&set->ordered, 0);
+
+	(void)ignored;
+}
+
+static __always_inline void sw_flow_set_unlock(struct sw_flow_set *set)
+{
+	sw_flow_set_order(set);
+	*(volatile __u32 *)&set->busy = 0;
+}
+
+/* The flow in flow_scratch into the table, instead of any its tuple had. 0 if its set is busy. */
+__noinline int sw_flow_put(const struct sw_tuple *t, __u64 hash, __u64 now_ns)
+{
+	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_flow_set *set = sw_flow_set_of(hash);
+	struct sw_flow_place *p;
+	__u32 way;
+
+	if (!t || !mine || !set || !sw_flow_set_lock(set))
+		return 0;
+	way = sw_flow_choose(set, hash, now_ns, mine->rank);
+	p = &set->place[way];
+	if (set->tag[way] && set->tag[way] != sw_flow_tag(hash) &&
+	    sw_flow_is_missed(&p->flow, now_ns))
+		sw_count_event(SW_EV_FLOW_FORGOTTEN);
+	*(volatile __u8 *)&p->tuple.pad[0] = 0;
+	sw_flow_set_order(set);
+	p->tuple.saddr_hi = t->saddr_hi;
+	p->tuple.saddr_lo = t->saddr_lo;
+	p->tuple.daddr_hi = t->daddr_hi;
+	p->tuple.daddr_lo = t->daddr_lo;
+	p->tuple.sport = t->sport;
+	p->tuple.dport = t->dport;
+	p->tuple.family_v6 = t->family_v6;
+	p->flow = mine->flow;
+	sw_flow_set_order(set);
+	*(volatile __u8 *)&p->tuple.pad[0] = 1;
+	set->tag[way] = sw_flow_tag(hash);
+	sw_flow_set_unlock(set);
+	return 1;
+}
+
+/* The tuple has no flow any more. */
+__noinline int sw_flow_drop(const struct sw_tuple *t, __u64 hash)
+{
+	struct sw_flow_set *set = sw_flow_set_of(hash);
+	__u32 way;
+
+	if (!t || !set || !sw_flow_set_lock(set))
+		return 0;
+	way = sw_flow_tagged(set, hash);
+	if (sw_flow_place_is(&set->place[way], t)) {
+		*(volatile __u8 *)&set->place[way].tuple.pad[0] = 0;
+		set->tag[way] = 0;
+	}
+	sw_flow_set_unlock(set);
+	return 1;
 }
 
 static __always_inline bool sw_direct_known(__u64 hash)
@@ -87,7 +179,9 @@ static __always_inline bool sw_direct_known(__u64 hash)
 	return bpf_map_lookup_elem(&direct, &hash);
 }
 
-#define SW_BUDGET_UNPROVEN 1000 /* ACKs of connections that may be from before, a second and CPU */
+#define SW_BUDGET_UNPROVEN                                                                         \
+	1000 /* ACKs of connections that may be from before, a second and CPU                      \
+	      */
 
 /* An ACK of no flow and without a cookie. socket: of this machine's own, it has one. */
 static __always_inline enum sw_reason sw_judge_direct(__u64 hash, bool socket, __u64 now_ns)
@@ -97,9 +191,8 @@ static __always_inline enum sw_reason sw_judge_direct(__u64 hash, bool socket, _
 	if (socket || sw_direct_known(hash))
 		return SW_DIRECT_SEGMENT;
 	/* If the server has the connection, what it answers proves it. */
-	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, now_ns)
-		       ? SW_ACK_UNPROVEN
-		       : SW_ACK_INVALID;
+	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, now_ns) ? SW_ACK_UNPROVEN
+										   : SW_ACK_INVALID;
 }
 
 #define SW_DIRECT_RENEW_NS SW_NS_PER_S

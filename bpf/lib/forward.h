@@ -151,21 +151,22 @@ static __always_inline void sw_forward_mark(const struct sw_packet *pkt, struct 
 /* XDP on the servers' interface. */
 static __always_inline int sw_forward(struct xdp_md *ctx)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_secrets *secret = SW_THE(secrets);
 	struct sw_walk_slot *slot = SW_THE(walk);
 	struct sw_local *cpu = SW_THE(local);
 	struct sw_packet *pkt;
 	struct sw_flow *f;
 	__u64 now_ns;
 
-	if (!mine || !slot || !cpu)
+	if (!secret || !slot || !cpu)
 		return XDP_PASS;
 	pkt = &cpu->packet;
 	if (sw_parse(ctx, pkt) != SW_PARSE_TCP)
 		return XDP_PASS;
 	sw_tuple_turn(&pkt->tuple);
 	now_ns = sw_now_ns(&slot->walk);
-	f = sw_flow_find(mine, &pkt->tuple, now_ns);
+	pkt->hash = sw_tuple_hash(&pkt->tuple, secret->hash_seed);
+	f = sw_flow_find(&pkt->tuple, pkt->hash, now_ns);
 	if (!f)
 		return XDP_PASS;
 	sw_forward_mark(pkt, f);

@@ -141,7 +141,7 @@ static __always_inline struct sw_tuple sw_tuple_turned(const struct sw_tuple *t)
 /* From the client's side, about a segment of the server: its number back into the server's. */
 __noinline int sw_icmp_in(struct xdp_md *ctx)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_secrets *secret = SW_THE(secrets);
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct sw_tuple t;
 	struct sw_icmp error;
@@ -149,10 +149,10 @@ __noinline int sw_icmp_in(struct xdp_md *ctx)
 	__u16 *check;
 	__u32 *seq;
 
-	if (!mine || !sw_icmp_parse(data, end, &error))
+	if (!secret || !sw_icmp_parse(data, end, &error))
 		return 0;
 	t = sw_tuple_turned(&error.quoted);
-	f = bpf_map_lookup_elem(&flows, sw_flow_key(mine, &t));
+	f = sw_flow_held(&t, sw_tuple_hash(&t, secret->hash_seed));
 	if (!f || !(f->flags & SW_FF_ANSWERED))
 		return 0;
 	seq = data + (error.tcp_offset & 127) + offsetof(struct tcphdr, seq);
@@ -170,16 +170,16 @@ __noinline int sw_icmp_in(struct xdp_md *ctx)
  */
 __noinline int sw_icmp_out(struct __sk_buff *skb)
 {
-	struct sw_flow_scratch *mine = SW_THE(flow_scratch);
+	struct sw_secrets *secret = SW_THE(secrets);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct sw_icmp error;
 	struct sw_flow *f;
 	__u64 change;
 	__u32 *word;
 
-	if (!mine || !sw_icmp_parse(data, end, &error))
+	if (!secret || !sw_icmp_parse(data, end, &error))
 		return 0;
-	f = bpf_map_lookup_elem(&flows, sw_flow_key(mine, &error.quoted));
+	f = sw_flow_held(&error.quoted, sw_tuple_hash(&error.quoted, secret->hash_seed));
 	if (!f)
 		return 0;
 	word = data + (error.tcp_offset & 127);

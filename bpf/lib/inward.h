@@ -404,7 +404,7 @@ static __always_inline enum sw_reason sw_flow_waiting(struct xdp_md *ctx,
 
 	if (pkt->header_length < sizeof(struct tcphdr) || pkt->l4_length < pkt->header_length)
 		return SW_FLOW_HELD;
-	if (f->bits[SW_SERVER] & SW_FLOW_GONE || now_ns - f->opened_ns > SW_ANSWER_NS)
+	if (f->bits[SW_SERVER] & SW_FLOW_GONE || sw_flow_since_ns(f->opened, now_ns) > SW_ANSWER_NS)
 		return sw_flow_fail(ctx, pkt, f);
 	if (f->syns >= SW_SYNS_MAX || now_ms - f->syn_ms < SW_SYN_AGAIN_MS)
 		return SW_FLOW_HELD;

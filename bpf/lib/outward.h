@@ -335,7 +335,7 @@ static __always_inline int sw_flow_synack(struct __sk_buff *skb, const struct sw
 		sw_count_event(SW_EV_FLOW_ANSWERED);
 		sw_learn_synack(pkt, &opts, sw_flow_offered(f), sw_skb_ttl(skb, pkt), now_ns);
 	}
-	f->seen_ns = now_ns;
+	f->seen = sw_flow_time(now_ns);
 	return sw_answer_both(skb, pkt, f, &opts, window);
 }
 

@@ -13,14 +13,14 @@ IPv6 likewise, fd00:N::. Where the listener is, and by which address the client 
     nft     there, behind nft DNAT              10.1.0.1, over dir0 10.2.0.1
     iptables                the same by iptables
 """
-import ctypes
+import mmap
 import os
 import struct
 import time
 
 import frame as f
 import world
-from guard import Guard, Moved, bpf, bpf_open, map_read, map_write
+from guard import Guard, Moved, bpf_open, hash_seed, map_info
 from peer import Peer
 from server import Listener
 from world import Link, Namespace, wait_until
@@ -42,8 +42,11 @@ table inet shop {{
 """
 
 
-KEY, FLOW, OPENED_NS = 40, 104, 72  # struct sw_tuple, struct sw_flow, and an offset in it
-MAP_UPDATE_BATCH = 26
+# struct sw_flow_set: its size, places 1 to WAYS, where their tags are; struct sw_flow_place: its size, where its tuple says that it is live, its flow
+SET, WAYS, TAGS = 2048, 15, 64
+PLACE, LIVE, FLOW, FLOW_SIZE = 128, 37, 40, 88
+OPENED, TIME_BITS = FLOW + 20, 24  # a flow's opened, and what it counts in
+ALL = (1 << 64) - 1
 
 
 def tuple_of(peer):
@@ -52,30 +55,77 @@ def tuple_of(peer):
     return struct.pack("<QQQQHHI", *words[0], *words[1], peer.sport, peer.dport, int(peer.family == "ipv6"))
 
 
+def mix(value, word):
+    """sw_mix()"""
+    value = (value ^ word) * 0x9e3779b97f4a7c15 & ALL
+    value = (value ^ value >> 32) * 0xbf58476d1ce4e5b9 & ALL
+    return value ^ value >> 29
+
+
+class FlowTable:
+    """The table of flows of a guard, as headers/flowset.h has it."""
+
+    def __init__(self, guard):
+        fd = bpf_open(f"{guard.pins}/flows")
+        number, size, self.sets, _ = map_info(fd)
+        assert size == SET
+        self.memory, self.seed = mmap.mmap(fd, self.sets * SET), hash_seed(number)
+        os.close(fd)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.memory.close()
+
+    def hash(self, key):
+        """sw_tuple_hash()"""
+        saddr_hi, saddr, daddr_hi, daddr, sport, dport, v6 = struct.unpack("<QQQQHHI", key)
+        value = self.seed[0]
+        for word in (saddr_hi, daddr_hi, saddr, daddr) if v6 else ((saddr << 32 | daddr) & ALL,):
+            value = mix(value, word)
+        return mix(value ^ self.seed[1], sport << 16 | dport)
+
+    def ways(self, value):
+        """Where a hash's set begins, and its places, the one it is at home in first."""
+        home = 1 + ((value >> 56) * WAYS >> 8)
+        return (value >> 32 & self.sets - 1) * SET, [home] + [way for way in range(1, WAYS + 1) if way != home]
+
+    def write(self, key, flow):
+        """False if its set is full."""
+        value = self.hash(key)
+        at, ways = self.ways(value)
+        way = next((way for way in ways if not any(self.memory[at + TAGS + 4 * way:at + TAGS + 4 + 4 * way])), None)
+        if way is None:
+            return False
+        place = at + way * PLACE
+        self.memory[place:place + PLACE] = key[:LIVE] + b"\1\0\0" + flow
+        struct.pack_into("I", self.memory, at + TAGS + 4 * way, value & 0xffffffff or 1)
+        return True
+
+    def find(self, key):
+        """Where its place begins."""
+        at, ways = self.ways(self.hash(key))
+        return next(place for place in (at + way * PLACE for way in ways)
+                    if self.memory[place:place + LIVE + 1] == key[:LIVE] + b"\1")
+
+
 def write_flows(bed, count, key):
-    """Established flows nobody has made, of the tuples that key(0), key(1), ... are: struct sw_tuple as bytes."""
-    now, step = time.monotonic_ns(), 50_000
-    # seen_ns, flags (the server has answered) and server_wscale; both sides; opened_ns
-    flow = struct.pack("Q14xBB48xQ24x", now, 0x80, 255, now)
-    assert len(flow) == FLOW
-    fd = bpf_open(f"{bed.guard.pins}/flows")
-    for start in range(0, count, step):
-        keys = b"".join(map(key, range(start, min(start + step, count))))
-        values = flow * (len(keys) // KEY)
-        held = [ctypes.create_string_buffer(of, len(of)) for of in (keys, values)]
-        # in_batch out_batch keys values count map_fd elem_flags flags
-        bpf(MAP_UPDATE_BATCH, struct.pack("QQQQIIQQ", 0, 0, *map(ctypes.addressof, held), len(keys) // KEY, fd, 0, 0))
-    os.close(fd)
+    """Established flows nobody has made, of the tuples that key(0), key(1), ... are: struct sw_tuple as bytes. How many had room."""
+    now = time.monotonic_ns() >> TIME_BITS
+    # seen, flags (the server has answered) and server_wscale, opened
+    flow = struct.pack("=I14xBBI64x", now, 0x80, 255, now)
+    assert len(flow) == FLOW_SIZE
+    with FlowTable(bed.guard) as table:
+        return sum(table.write(key(at), flow) for at in range(count))
 
 
 def grow_older(bed, peer, seconds):
     """The flow as if it had begun so long ago."""
-    fd, key = bpf_open(f"{bed.guard.pins}/flows"), tuple_of(peer)
-    value = bytearray(map_read(fd, FLOW, key))
-    opened_ns, = struct.unpack_from("=Q", value, OPENED_NS)
-    struct.pack_into("=Q", value, OPENED_NS, opened_ns - int(seconds * 1e9))
-    map_write(fd, bytes(value), key)
-    os.close(fd)
+    with FlowTable(bed.guard) as table:
+        at = table.find(tuple_of(peer)) + OPENED
+        opened, = struct.unpack_from("I", table.memory, at)
+        struct.pack_into("I", table.memory, at, opened - (int(seconds * 1e9) >> TIME_BITS) & 0xffffffff)
 
 
 def silence(ns, port):

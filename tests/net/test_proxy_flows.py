@@ -117,14 +117,14 @@ def test_what_cannot_be_is_said_in_one_line(bed, options, said):
 
 
 def test_a_million_flows_are_listed_in_seconds(bed):
-    write_flows(bed, MANY, lambda at: struct.pack("<QQQQHHI", 0, at + 0x0A000000, 0, 0x0100050A, at & 0xFFFF, 20000, 0))
+    many = write_flows(bed, MANY, lambda at: struct.pack("<QQQQHHI", 0, at + 0x0A000000, 0, 0x0100050A, at & 0xFFFF, 20000, 0))
     began = time.monotonic()
     count = int(bed.guard.cli("flows", "sw0", "--count", "--port", "20000").stdout)
     counted = time.monotonic() - began
     began = time.monotonic()
     listed = bed.box.run(SYNWARD, "flows", "sw0", "-j", "--port", "20000", timeout=60).stdout.count("\n")
     print(f"{count} flows counted in {counted:.2f} s, listed in {time.monotonic() - began:.2f} s")
-    assert count == listed == MANY
+    assert count == listed == many > MANY - 20
     assert counted < 10
     began = time.monotonic()
     told, status = metrics(bed), bed.guard.status()[0]
@@ -137,10 +137,17 @@ def test_a_full_table_forgets_the_longest_silent_and_takes_new_ones():
     bed = ProxyBed("local", "native", "--flows", "1k")
     try:
         with bed.listen("ipv4", backlog=4096) as listener:
-            socks = [connect(bed.client, "ipv4", bed.guarded.server_addr["ipv4"], listener.port) for _ in range(1500)]
-            # The kernel keeps up to 128 places ready for each CPU, half of the table at most.
-            assert 512 <= int(bed.guard.cli("flows", "--count").stdout) <= 1024
-            assert sum(listener.accept() is not None for _ in socks) == 1500
+            with bed.guard.counting() as moved:
+                socks = [connect(bed.client, "ipv4", bed.guarded.server_addr["ipv4"], listener.port) for _ in range(1700)]
+            # Of 1024 hardly any is lost; here a set of 15 places is asked for 13 and more.
+            held = [(flow["client"], flow["client_port"]) for flow in flows(bed)]
+            assert 1024 < len(held) == len(set(held)) <= 128 * 15 and moved["flow_forgotten"] > 0
+            assert len(held) + moved["flow_forgotten"] == 1700
+            assert socks[-1].getsockname() in held
+            # Forgotten are earlier ones: the second half has kept more than the first.
+            kept = [sock.getsockname() in set(held) for sock in socks]
+            assert sum(kept[850:]) > sum(kept[:850])
+            assert sum(listener.accept() is not None for _ in socks) == 1700
             socks[-1].sendall(b"the newest works")
             assert read_exactly(listener.accepted[-1], 16) == b"the newest works"
             for sock in socks:

@@ -48,7 +48,7 @@ static const struct argp_option options[] = {
 	 "On the proxy path: the servers to shield (default: the addresses of this machine)", 0},
 	{"flows", OPT_FLOWS, "N", 0,
 	 "On the proxy path: how many connections can be translated at once, as 65536, 64k or 1M "
-	 "(default: 1M, 235 MB)",
+	 "(default: 1M, 268 MB)",
 	 0},
 	{"forward", OPT_FORWARD, "SERVER_IFACE", 0,
 	 "On the proxy path: established connections to servers behind SERVER_IFACE that are just "

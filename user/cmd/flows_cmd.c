@@ -129,9 +129,15 @@ static void endpoint_text(const char *address, bool v6, __u16 port, char text[EN
 }
 
 /* Another CPU's clock may be a tick ahead. */
-static double seconds_since(const struct flows_args *a, __u64 then_ns)
+static double seconds_since(const struct flows_args *a, __u32 then)
 {
-	return a->now_ns > then_ns ? (double)(a->now_ns - then_ns) / SW_NS_PER_S : 0;
+	return (double)sw_flow_since_ns(then, a->now_ns) / SW_NS_PER_S;
+}
+
+/* Before the server's answer that place of a flow holds something else. */
+static __u32 seq_offset(const struct sw_flow *f)
+{
+	return f->flags & SW_FF_ANSWERED ? f->seq_delta : 0;
 }
 
 /* A line a flow, written by hand: a million of them are no matter of minutes then. No text of
@@ -148,9 +154,9 @@ static void print_json(const struct flows_args *a, const struct guard *g, const 
 	       ",\"bytes_out\":%" PRIu64 ",\"seq_offset\":%u,\"tstamp_offset\":%u,\"syns\":%u}\n",
 	       g->ifname, address_text(t->saddr_hi, t->saddr_lo, t->family_v6, from), t->sport,
 	       address_text(t->daddr_hi, t->daddr_lo, t->family_v6, to), t->dport,
-	       flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
-	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
-	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta,
+	       flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened),
+	       seconds_since(a, f->seen), (uint64_t)client->packets, (uint64_t)client->bytes,
+	       (uint64_t)server->packets, (uint64_t)server->bytes, seq_offset(f), f->ts_delta,
 	       f->syns);
 }
 
@@ -170,9 +176,9 @@ static void print_plain(const struct flows_args *a, const struct sw_tuple *t,
 	endpoint_text(address, t->family_v6, t->dport, to);
 	printf("%-25s %-25s %-11s %8.1f %8.1f %9" PRIu64 " %12" PRIu64 " %9" PRIu64 " %12" PRIu64
 	       " %10u %10u\n",
-	       from, to, flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened_ns),
-	       seconds_since(a, f->seen_ns), (uint64_t)client->packets, (uint64_t)client->bytes,
-	       (uint64_t)server->packets, (uint64_t)server->bytes, f->seq_delta, f->ts_delta);
+	       from, to, flow_state_names[sw_flow_state(f)], seconds_since(a, f->opened),
+	       seconds_since(a, f->seen), (uint64_t)client->packets, (uint64_t)client->bytes,
+	       (uint64_t)server->packets, (uint64_t)server->bytes, seq_offset(f), f->ts_delta);
 }
 
 static void show(const struct sw_tuple *t, const struct sw_flow *f, void *arg)

@@ -8,7 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "flow.h"
+#include "flowset.h"
 #include "host.h"
 #include "path.h"
 #include "say.h"
@@ -198,16 +198,23 @@ static int size_flows(struct bpf_object *obj, const struct host_maps *maps, __u3
 	__u32 length = sizeof(info), running;
 
 	if (map && fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &length)) {
-		running = info.max_entries - SW_FLOWS_SPARE;
-		if (flows && flows != running)
+		running = info.max_entries * SW_FLOWS_A_SET;
+		if (flows && sw_flow_sets(flows) != info.max_entries)
 			return why_is(
 				why, -EBUSY,
-				"the table of flows has %u entries, which cannot change while "
+				"the table of flows has room for %u, which cannot change while "
 				"it runs; detach first",
 				running);
 		flows = running;
 	}
-	return map && flows ? bpf_map__set_max_entries(map, flows + SW_FLOWS_SPARE) : 0;
+	return map && flows ? bpf_map__set_max_entries(map, sw_flow_sets(flows)) : 0;
+}
+
+__u32 host_flow_sets(const struct host *host)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(host->base, "flows");
+
+	return map ? bpf_map__max_entries(map) : 0;
 }
 
 int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,

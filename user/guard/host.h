@@ -44,6 +44,9 @@ void host_maps_close(struct host_maps *maps);
 int host_load(struct host *host, enum sw_path path, const struct host_maps *maps, __u32 flows,
 	      struct why *why);
 
+/* Sets of its table of flows, a power of two; 0: it has none. */
+__u32 host_flow_sets(const struct host *host);
+
 /* Opens an object for that XDP program alone, for that mode, over base's maps; not loaded yet. */
 int host_open_xdp(const struct host *host, const char *name, enum sw_xdp_mode mode,
 		  struct bpf_object **ret);

@@ -76,6 +76,7 @@ int install_settings(const struct guard *g, const struct host *host, const struc
 		.hands_over = plan->hands_over,
 		/* Past the stack it is XDP that must have translated all. */
 		.after_gro = has_hand(host) && !plan->forward,
+		.flow_sets = host_flow_sets(host),
 	};
 	int err = 0;
 

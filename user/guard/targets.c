@@ -107,6 +107,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		.guarded = settings->guarded,
 		.hands_over = settings->hands_over,
 		.after_gro = settings->after_gro,
+		.flow_sets_mask = settings->flow_sets - 1,
 	};
 	struct sw_proxy before = {};
 	struct sw_route_key key;
@@ -124,6 +125,7 @@ int targets_fill(int targets_fd, int proxy_fd, const struct proxy_settings *sett
 		proxy.forward = before.forward;
 		proxy.hands_over = before.hands_over;
 		proxy.after_gro = before.after_gro;
+		proxy.flow_sets_mask = before.flow_sets_mask;
 	}
 	for (i = 0; i < targets->count; i++) {
 		key = key_of(&targets->list[i]);

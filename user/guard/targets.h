@@ -25,6 +25,7 @@ struct proxy_settings {
 	bool ports_auto, generic;
 	unsigned int guarded, forward; /* ifindex; forward 0: none. guarded 0: both and what follows as they are */
 	bool hands_over, after_gro; /* as in struct sw_proxy */
+	__u32 flow_sets;            /* of map `flows`, a power of two */
 };
 
 /* Fills the maps `targets` and `proxy`; prefixes no longer wanted leave. */

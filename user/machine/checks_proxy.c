@@ -158,7 +158,7 @@ static void look_at_flow(const struct sw_tuple *t, const struct sw_flow *f, void
 
 	if (sw_flow_state(f) != SW_FLOW_SYN_SENT || sw_flow_expired(f, w->now_ns) ||
 	    f->bits[SW_SERVER] & SW_FLOW_GONE ||
-	    f->opened_ns + WAITING_S * SW_NS_PER_S > w->now_ns)
+	    sw_flow_since_ns(f->opened, w->now_ns) < WAITING_S * SW_NS_PER_S)
 		return;
 	if (!w->count++)
 		w->example = *t;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,12 +11,32 @@
 #include "flow_table.h"
 #include "pins.h"
 
-#define BATCH 4096 /* flows a system call */
-
-struct batch {
-	struct sw_tuple key[BATCH];
-	struct sw_flow flow[BATCH];
+/* The table as the kernel has it, to be read while it is written to. */
+struct view {
+	const struct sw_flow_set *set;
+	__u32 sets;
 };
+
+static int view_open(int fd, struct view *ret)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	void *at;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &length))
+		return -errno;
+	at = mmap(NULL, (size_t)info.max_entries * sizeof(struct sw_flow_set), PROT_READ,
+		  MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	*ret = (struct view){at, info.max_entries};
+	return 0;
+}
+
+static void view_close(const struct view *view)
+{
+	munmap((void *)view->set, (size_t)view->sets * sizeof(*view->set));
+}
 
 static int check_shape(int fd)
 {
@@ -24,7 +45,7 @@ static int check_shape(int fd)
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &length))
 		return -errno;
-	return info.key_size == sizeof(struct sw_tuple) && info.value_size == sizeof(struct sw_flow)
+	return info.type == BPF_MAP_TYPE_ARRAY && info.value_size == sizeof(struct sw_flow_set)
 		       ? 0
 		       : -EPROTO;
 }
@@ -66,39 +87,51 @@ int flow_table_open(const struct guard *g, struct why *why)
 const char *const flow_state_names[SW_FLOW_STATES] = {
 	"syn_sent", "established", "client_done", "server_done", "closing", "time_wait", "reset"};
 
-/* Until enough, at the end of a batch; *ret_place is where, 0 at the end of the table. */
-static int walk(int fd, flow_seen seen, void *arg, __u64 enough, __u32 *ret_place)
+static bool is_live(const struct sw_flow_place *p)
 {
-	struct batch *batch = malloc(sizeof(*batch));
-	__u32 place = 0, count, i;
-	bool first = true;
-	__u64 all = 0;
-	int err = 0;
+	return *(const volatile __u8 *)&p->tuple.pad[0];
+}
 
-	if (!batch)
-		return -ENOMEM;
-	do {
-		count = BATCH;
-		if (bpf_map_lookup_batch(fd, first ? NULL : &place, &place, batch->key, batch->flow,
-					 &count, NULL))
-			err = -errno;
-		if (err && err != -ENOENT)
-			break;
-		for (i = 0; i < count; i++)
-			seen(&batch->key[i], &batch->flow[i], arg);
-		all += count;
-		first = false;
-	} while (!err && all < enough);
-	free(batch);
-	*ret_place = err ? 0 : place;
-	return err == -ENOENT ? 0 : err;
+/* A copy of what is in a place. False: nothing, or it is just being taken or left. */
+static bool read_place(const struct sw_flow_place *p, struct sw_flow_place *ret)
+{
+	if (!is_live(p))
+		return false;
+	__sync_synchronize();
+	*ret = *p;
+	__sync_synchronize();
+	return is_live(p) && sw_flow_place_is(p, &ret->tuple);
+}
+
+/* Until enough flows were seen, at the end of a set. Returns how many sets were looked at. */
+static __u32 walk(const struct view *view, flow_seen seen, void *arg, __u64 enough)
+{
+	struct sw_flow_place place;
+	__u64 all = 0;
+	__u32 at, way;
+
+	for (at = 0; at < view->sets && all < enough; at++) {
+		for (way = 1; way <= SW_FLOW_WAYS; way++) {
+			if (!view->set[at].tag[way] ||
+			    !read_place(&view->set[at].place[way], &place))
+				continue;
+			seen(&place.tuple, &place.flow, arg);
+			all++;
+		}
+	}
+	return at;
 }
 
 int flow_table_each(int fd, flow_seen seen, void *arg)
 {
-	__u32 ignored;
+	struct view view;
+	int err = view_open(fd, &view);
 
-	return walk(fd, seen, arg, ~0ULL, &ignored);
+	if (err)
+		return err;
+	walk(&view, seen, arg, ~0ULL);
+	view_close(&view);
+	return 0;
 }
 
 struct counted {
@@ -116,36 +149,22 @@ static void count_flow(const struct sw_tuple *t, const struct sw_flow *f, void *
 		counted->census.state[sw_flow_state(f)]++;
 }
 
-/* The kernel has a power of two of hash buckets, and a batch ends at the number of one. */
-static __u32 buckets_of(__u32 entries)
-{
-	__u32 buckets = 1;
-
-	while (buckets < entries)
-		buckets *= 2;
-	return buckets;
-}
-
 int flow_table_census(int fd, struct flow_census *ret)
 {
 	struct counted counted = {.now_ns = flow_table_now_ns()};
-	struct bpf_map_info info = {};
-	__u32 length = sizeof(info), place, buckets;
-	int err, i;
+	struct view view;
+	__u32 seen;
+	int err = view_open(fd, &view), i;
 
-	if (bpf_obj_get_info_by_fd(fd, &info, &length))
-		return -errno;
-	buckets = buckets_of(info.max_entries);
-	err = walk(fd, count_flow, &counted, FLOW_CENSUS_EXACT, &place);
 	if (err)
 		return err;
+	seen = walk(&view, count_flow, &counted, FLOW_CENSUS_EXACT);
 	*ret = counted.census;
-	ret->limit = info.max_entries - SW_FLOWS_SPARE;
-	if (!place || place >= buckets)
-		return 0;
-	ret->expired = ret->expired * buckets / place;
+	ret->limit = view.sets * SW_FLOWS_A_SET;
+	ret->expired = ret->expired * view.sets / seen;
 	for (i = 0; i < SW_FLOW_STATES; i++)
-		ret->state[i] = ret->state[i] * buckets / place;
+		ret->state[i] = ret->state[i] * view.sets / seen;
+	view_close(&view);
 	return 0;
 }
 

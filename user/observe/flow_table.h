@@ -3,7 +3,7 @@
 #ifndef SYNWARD_FLOW_TABLE_H
 #define SYNWARD_FLOW_TABLE_H
 
-#include "flow.h"
+#include "flowset.h"
 #include "guard.h"
 
 typedef void (*flow_seen)(const struct sw_tuple *t, const struct sw_flow *f, void *arg);
@@ -18,7 +18,7 @@ int flow_table_each(int fd, flow_seen seen, void *arg);
 struct flow_census {
 	__u64 state[SW_FLOW_STATES]; /* by enum sw_flow_state */
 	__u64 expired;               /* silent for too long: their places are free */
-	__u32 limit;                 /* places */
+	__u32 limit;                 /* flows there is room for; a few more find a place */
 };
 
 #define FLOW_CENSUS_EXACT 65536 /* above that a sample of as many says how many there are */
