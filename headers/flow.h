@@ -44,8 +44,7 @@ struct sw_flow_side {
 #define SW_FF_SACK 0x01
 #define SW_FF_TSTAMP 0x02
 #define SW_FF_ECN 0x04
-#define SW_FF_ROUTED 0x08 /* its SYN-ACK came in at the --forward interface, addresses unchanged   \
-			   */
+#define SW_FF_ROUTED 0x08 /* its SYN-ACK came in at the --forward interface, addresses unchanged */
 #define SW_FF_SERVER_SACK 0x10
 #define SW_FF_SERVER_TSTAMP 0x20
 #define SW_FF_SERVER_ECN 0x40

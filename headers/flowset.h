@@ -28,8 +28,7 @@
 #define SW_FLOW_SETS_DEFAULT (SW_FLOWS_DEFAULT / SW_FLOWS_A_SET)
 
 struct sw_flow_place {
-	struct sw_tuple
-		tuple; /* client and server as the client's segments carry them; pad[0]: live */
+	struct sw_tuple tuple; /* as the client's segments carry it; pad[0]: live */
 	struct sw_flow flow;
 };
 _Static_assert(sizeof(struct sw_flow_place) == 128, "two cache lines");
@@ -113,8 +112,7 @@ static __always_inline __u32 sw_flow_tagged(const struct sw_flow_set *set, __u64
 	return found & SW_FLOW_WAYS;
 }
 
-/* How readily a place is given up: what is over, what has not begun, what has been silent for long.
- */
+/* How readily a place is given up: what is over, what has not begun, what was silent for long. */
 static __always_inline __u64 sw_flow_spare(const struct sw_flow *f, __u64 now_ns)
 {
 	enum sw_flow_state state = sw_flow_state(f);

@@ -110,8 +110,7 @@ static __always_inline bool sw_flow_set_lock(struct sw_flow_set *set)
 	return false;
 }
 
-/* All writes before it are seen before all behind it: an atomic that returns a value is a full
- * barrier. */
+/* Writes before it are seen before those behind it: an atomic that returns a value is a barrier. */
 static __always_inline void sw_flow_set_order(struct sw_flow_set *set)
 {
 	volatile __u32 ignored = __sync_fetch_and_add(&set->ordered, 0);
@@ -179,9 +178,7 @@ static __always_inline bool sw_direct_known(__u64 hash)
 	return bpf_map_lookup_elem(&direct, &hash);
 }
 
-#define SW_BUDGET_UNPROVEN                                                                         \
-	1000 /* ACKs of connections that may be from before, a second and CPU                      \
-	      */
+#define SW_BUDGET_UNPROVEN 1000 /* ACKs of connections that may be from before, a second and CPU */
 
 /* An ACK of no flow and without a cookie. socket: of this machine's own, it has one. */
 static __always_inline enum sw_reason sw_judge_direct(__u64 hash, bool socket, __u64 now_ns)
@@ -191,8 +188,9 @@ static __always_inline enum sw_reason sw_judge_direct(__u64 hash, bool socket, _
 	if (socket || sw_direct_known(hash))
 		return SW_DIRECT_SEGMENT;
 	/* If the server has the connection, what it answers proves it. */
-	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, now_ns) ? SW_ACK_UNPROVEN
-										   : SW_ACK_INVALID;
+	return mine && sw_budget_spend(&mine->lookups, SW_BUDGET_UNPROVEN, now_ns)
+		       ? SW_ACK_UNPROVEN
+		       : SW_ACK_INVALID;
 }
 
 #define SW_DIRECT_RENEW_NS SW_NS_PER_S

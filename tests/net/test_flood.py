@@ -88,7 +88,7 @@ def test_real_connections_succeed_under_a_flood_of_forged_syns(bed, family, unde
         assert one_exchange(bed, bed.guarded, family, echo.port)
         bed.server.nft(SYN_COUNTER)
         try:
-            opens = bed.server.netstat("TcpPassiveOpens")
+            opens, accepted = bed.server.netstat("TcpPassiveOpens"), echo.count
             under_flood(family, echo.port, rate=rate)
             before, began = bed.guard.totals(), time.monotonic()
             half_open, errors = [], []
@@ -106,8 +106,10 @@ def test_real_connections_succeed_under_a_flood_of_forged_syns(bed, family, unde
             assert len(good) >= count * 0.999, (errors, {name: after[name] - before[name] for name in after if after[name] != before[name]})
             assert syns_seen(bed) == 0, "SYNs reached the kernel"
             assert max(half_open, default=0) == 0, "half-open connections in the kernel"
-            # An ACK and its data handed over on two CPUs at once count twice, one is thrown away: up to 3 % of them were.
-            assert count <= bed.server.netstat("TcpPassiveOpens") - opens <= count * 1.1, "the kernel opened others than the real ones"
+            # An ACK and its data handed over on two CPUs at once count twice, one is thrown away: both were counted as handed over.
+            opens, handed = bed.server.netstat("TcpPassiveOpens") - opens, after["handoff_done"] - before["handoff_done"]
+            assert count <= opens <= max(count * 1.02, handed), "the kernel opened others than the real ones"
+            assert echo.count - accepted <= count, "others than the real ones were accepted"
             assert sum(seconds > 0.9 for seconds in good) <= count * 0.02, "SYNs were lost and sent again"
             if bed.mode == "native":
                 assert pps >= (300000 if bed.path == "host" else 150000), "no flood worth the name"
@@ -207,4 +209,4 @@ def test_throughput_is_that_of_the_link_with_an_idle_program(bed):
         server.kill()
         server.wait()
     print(f"{bed.mode}: Gbit/s guarded/direct {', '.join(f'{g / 1e9:.2f}/{d / 1e9:.2f}' for g, d in rates)}")
-    assert statistics.median(ratios) >= 0.75, ratios
+    assert statistics.median(ratios) >= 0.8, ratios
