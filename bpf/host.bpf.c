@@ -61,5 +61,6 @@ int synward_xdp(struct xdp_md *ctx)
 SEC("tc")
 int synward_tc(struct __sk_buff *skb)
 {
-	return sw_handoff_take(skb);
+	sw_handoff_take(skb);
+	return SW_TC_NEXT;
 }

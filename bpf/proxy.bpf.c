@@ -512,13 +512,16 @@ static __always_inline int sw_proxy(struct xdp_md *ctx)
 SEC("xdp.frags")
 int synward_xdp(struct xdp_md *ctx)
 {
+	bool long_frame = sw_is_long(ctx);
 	int verdict, action;
 
-	if (sw_passes_behind(ctx))
+	if ((long_frame && sw_trusts()) || sw_passes_behind(ctx))
 		return XDP_PASS;
 	verdict = sw_traced(ctx, sw_proxy(ctx));
 	if (verdict & SW_BEHIND)
 		return XDP_PASS;
+	if (long_frame && !sw_is_ordinary(verdict & SW_VERDICT_REASON))
+		sw_distrust();
 	action = sw_verdict(verdict & ~SW_FORWARDED);
 	return verdict & SW_FORWARDED ? XDP_REDIRECT : action;
 }
@@ -580,6 +583,5 @@ int synward_tc(struct __sk_buff *skb)
 SEC("tc")
 int synward_hand(struct __sk_buff *skb)
 {
-	sw_handoff_take(skb);
-	return skb->len < SW_LARGE ? SW_TC_NEXT : sw_behind(skb);
+	return sw_handoff_take(skb) || skb->len < SW_LARGE ? SW_TC_NEXT : sw_behind(skb);
 }

@@ -16,7 +16,7 @@
 #endif
 
 /* Raised whenever a map below changes shape; maps of another ABI are not reused. */
-#define SW_ABI 6
+#define SW_ABI 7
 
 enum sw_reason {
 #define SW_REASON(name, action, text) SW_##name,

@@ -211,8 +211,8 @@ static __always_inline enum sw_event sw_handoff_give(struct __sk_buff *skb, stru
 	return err ? SW_EV_HANDOFF_REFUSED : SW_EV_HANDOFF_DONE;
 }
 
-/* tc ingress. TCX_NEXT and TC_ACT_UNSPEC are both -1: whatever comes after goes on. */
-static __always_inline int sw_handoff_take(struct __sk_buff *skb)
+/* tc ingress. True of a segment that XDP has validated: it is given to its listener. */
+static __always_inline bool sw_handoff_take(struct __sk_buff *skb)
 {
 	struct sw_handoff *meta = (void *)(long)skb->data_meta;
 	struct bpf_tcp_req_attrs attrs;
@@ -221,10 +221,10 @@ static __always_inline int sw_handoff_take(struct __sk_buff *skb)
 		attrs = meta->attrs;
 		meta->magic = 0; /* while the guard changes its path, two of us look at it */
 	} else if (!sw_handoff_recall(skb, &attrs)) {
-		return -1;
+		return false;
 	}
 	sw_count_event(sw_handoff_give(skb, &attrs));
-	return -1;
+	return true;
 }
 
 #endif

@@ -15,7 +15,6 @@
 #include "size.h"
 #include "../../headers/translate.h"
 
-#define SW_TC_NEXT -1   /* TCX_NEXT and TC_ACT_UNSPEC: whatever comes after goes on */
 #define SW_PULL_MAX 128 /* bytes made linear where headers are not */
 
 static __always_inline void *sw_skb_l4(struct __sk_buff *skb, const struct sw_packet *pkt)

@@ -5,6 +5,8 @@
 
 #include "maps.h"
 
+#define SW_TC_NEXT -1 /* of tc programs: TCX_NEXT and TC_ACT_UNSPEC, whatever comes after goes on */
+
 static __always_inline int sw_action(enum sw_reason reason)
 {
 	switch (reason) {

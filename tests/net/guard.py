@@ -62,8 +62,8 @@ def map_info(fd):
     return number, size, entries, name.rstrip(b"\0").decode()
 
 
-def hash_seed(table_id):
-    """Of the guard whose programs use that map: its tuples' hash, from a map that is pinned nowhere."""
+def unpinned(wanted, table_id):
+    """The map of that name, which is pinned nowhere, of the guard whose programs use that table: a descriptor."""
     program = 0
     while True:
         request = ctypes.create_string_buffer(struct.pack("II", program, 0), 144)
@@ -76,15 +76,19 @@ def hash_seed(table_id):
             continue
         ids = program_maps(fd)
         os.close(fd)
-        if table_id not in ids:
-            continue
-        for number in ids:
+        for number in ids if table_id in ids else ():
             fd = bpf(MAP_BY_ID, struct.pack("I", number))
-            _, size, _, name = map_info(fd)
-            value = map_read(fd, size) if name == "secrets" else None
+            if map_info(fd)[3] == wanted:
+                return fd
             os.close(fd)
-            if value:
-                return struct.unpack("QQ", value[-16:])
+
+
+def hash_seed(table_id):
+    """Of a guard's tuples' hash."""
+    fd = unpinned("secrets", table_id)
+    value = map_read(fd, map_info(fd)[1])
+    os.close(fd)
+    return struct.unpack("QQ", value[-16:])
 
 
 def possible_cpus():

@@ -58,6 +58,7 @@ bool reason_is_of_proxy(enum sw_reason reason)
 	case SW_FLOW_SYN:
 	case SW_FLOW_FAILED:
 	case SW_FLOW_HELD:
+	case SW_LARGE_STRAY:
 	case SW_DIRECT_SEGMENT:
 	case SW_ACK_UNPROVEN:
 		return true;
