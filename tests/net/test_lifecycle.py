@@ -361,6 +361,33 @@ def test_verdicts_add_up_to_the_frames_received(plain_bed, mode):
     assert sent > 500 and abs(counted - sent) <= 2
 
 
+@pytest.mark.parametrize("how", ["detached", "interface gone"])
+@pytest.mark.parametrize("command", ["stats", "trace"])
+def test_who_follows_a_guard_is_told_that_it_ends(command, how):
+    box, client = Namespace("b"), Namespace("c")
+    try:
+        Link(client, box, 1, "sw0", "cg0")
+        guard = Guard(box, "sw0")
+        guard.attach("native")
+        follower = box.spawn(SYNWARD, command, "sw0", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            time.sleep(1.5)
+            assert follower.poll() is None, "it follows"
+            if how == "detached":
+                guard.detach()
+            else:
+                box.ip("link", "del", "sw0")
+            _, said = follower.communicate(timeout=5)
+        finally:
+            follower.kill()
+            follower.wait()
+        assert follower.returncode == 1
+        assert said == f"synward: sw0: {'the guard was taken off' if how == 'detached' else 'the interface is gone'}\n"
+    finally:
+        for ns in (client, box):
+            ns.remove()
+
+
 def numbers_in(value, names, found):
     """Every number that stands under a counter's name below "totals"."""
     if isinstance(value, dict):

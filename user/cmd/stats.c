@@ -190,6 +190,9 @@ static int print_lines(struct stats *s, struct why *why)
 			break;
 		span.before = span.now;
 		sleep_until(start_ns + (__u64)((line + 1) * s->interval_s * NS_PER_S));
+		err = guard_lasts(&s->guard, why);
+		if (err)
+			return err;
 		now_ns = clock_ns(CLOCK_MONOTONIC);
 		span.length_s = (double)(now_ns - last_ns) / NS_PER_S;
 		last_ns = now_ns;

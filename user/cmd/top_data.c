@@ -189,12 +189,13 @@ int top_read(struct top *t, struct why *why)
 	struct why ignored;
 	int err;
 
+	err = guard_lasts(&t->guard, why);
+	if (err)
+		return err;
 	t->before = t->now;
 	err = counters_read(t->counters_fd, &t->now);
 	if (!err)
 		err = guard_info(&t->guard, &t->info);
-	if (err == -ENOENT)
-		return why_is(why, err, "the guard was taken off");
 	if (err)
 		return why_is(why, err, "cannot read its counters: %s", strerror(-err));
 	if (t->read_ns && now_ns > t->read_ns) {

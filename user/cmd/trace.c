@@ -237,9 +237,7 @@ static int renew(struct trace *t, struct why *why)
 	tell_lost(t);
 	if (!tracer_renew(&t->tracer))
 		return why_is(why, -EBUSY, "another process traces it now");
-	if (!if_nametoindex(t->guard.ifname))
-		return why_is(why, -ENODEV, "the interface is gone");
-	return 0;
+	return guard_lasts(&t->guard, why);
 }
 
 static int follow(struct trace *t, struct why *why)

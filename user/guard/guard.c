@@ -55,6 +55,17 @@ bool guard_has(const struct guard *g, const char *name)
 	return !access(path, F_OK);
 }
 
+int guard_lasts(const struct guard *g, struct why *why)
+{
+	char name[IF_NAMESIZE];
+
+	if (!if_indextoname(g->ifindex, name))
+		return why_is(why, -ENODEV, "the interface is gone");
+	if (!guard_has(g, "counters"))
+		return why_is(why, -ENOENT, "the guard was taken off");
+	return 0;
+}
+
 static bool parse_directory(const char *name, struct guard *ret)
 {
 	struct guard g = {};

@@ -40,6 +40,9 @@ int guard_by_name(const char *ifname, struct guard *ret, struct why *why);
 void guard_path(const struct guard *g, const char *name, char path[GUARD_PATH]);
 bool guard_has(const struct guard *g, const char *name);
 
+/* Of a guard that was found, after a while: 0, -ENODEV or -ENOENT, and what became of it. */
+int guard_lasts(const struct guard *g, struct why *why);
+
 /* Calls each for every directory below GUARD_ROOT, of any namespace, until it returns non-zero. */
 int guard_each(int (*each)(const struct guard *g, void *arg), void *arg);
 
