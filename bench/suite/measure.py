@@ -38,6 +38,7 @@ class Plan:
         self.traffic_s = 1 # iperf3 and wrk know whole seconds
         self.traffic_rounds = 1 if quick else 7
         self.router_rounds = 3 if quick else 15
+        self.bulk_rounds = 3 if quick else 45
         self.router_frames = 20000 if quick else 60000
         self.router_slow_rounds = 1 if quick else 7
         self.probe_s = 0.5 if quick else 1.5
